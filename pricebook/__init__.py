@@ -1,0 +1,1 @@
+"""The vocabulary of pricing and its pure decisions. Imports no framework."""
