@@ -56,9 +56,7 @@ class TableFile(Section):
         default_factory=dict, description="canonical column: a constant"
     )
     money: Literal["major", "minor"] = "major"
-    timezone: Timezone | None = Field(
-        None, description="of naive timestamps; the shop's if absent"
-    )
+    timezone: Timezone | None = Field(None, description="of naive timestamps; the shop's if absent")
 
 
 class Shop(Section):
@@ -71,9 +69,7 @@ class Shop(Section):
     minor_digits: Annotated[int, Field(ge=0, le=4)] = 2
     grain: Literal["day", "week", "month"] = "week"
     by_zone: bool = Field(False, description="a series is a sku in a zone, not a sku")
-    max_quantity: int | None = Field(
-        None, description="the largest plausible quantity of a line"
-    )
+    max_quantity: int | None = Field(None, description="the largest plausible quantity of a line")
     allow_returns: bool = False
     allow_free: bool = False
     exclude_departments: tuple[str, ...] = ()
@@ -126,9 +122,7 @@ class Demand(Section):
     max_series: int | None = Field(
         500, description="train on this many series, by units; all if null"
     )
-    context: Annotated[int, Field(ge=2)] = Field(
-        16, description="periods the encoder reads"
-    )
+    context: Annotated[int, Field(ge=2)] = Field(16, description="periods the encoder reads")
     units: Annotated[int, Field(ge=1)] = 48
     epochs: Annotated[int, Field(ge=1)] = 14
     batch_size: Annotated[int, Field(ge=1)] = 256
@@ -185,19 +179,15 @@ class Quote(Section):
     min_margin: Share = Field(0.05, description="over unit cost; sets the floor")
     max_markdown: Share = Field(0.30, description="below list price, at most")
     max_step: Share = Field(0.15, description="from the price before, at most")
-    competitor_band: Share | None = Field(
-        None, description="above the cheapest rival, at most"
-    )
-    endings: tuple[int, ...] = Field(
-        (9,), description="last minor digit(s) a rung may end with"
-    )
+    competitor_band: Share | None = Field(None, description="above the cheapest rival, at most")
+    endings: tuple[int, ...] = Field((9,), description="last minor digit(s) a rung may end with")
     ttl_seconds: Annotated[int, Field(ge=1)] = 900
     consent_default: bool = False
     max_batch: Annotated[int, Field(ge=1)] = 1000
 
 
 class Params(Section):
-    """The whole of params.yaml, keyed by stage; `shop`, `costs` and `quote` are shared by several."""
+    """The whole of params.yaml, keyed by stage; `shop`, `costs` and `quote` serve several."""
 
     as_of: date | None = Field(
         None, description="the cut-off; the day after the last order if null"
@@ -247,11 +237,9 @@ def cutoff(as_of: date, timezone: str) -> datetime:
 
 
 class Settings(BaseSettings):
-    """Where things are. Read from PRICEBOOK_* variables; every default is embedded and on loopback."""
+    """Where things are, from PRICEBOOK_* variables; every default is embedded and on loopback."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="PRICEBOOK_", frozen=True, extra="ignore"
-    )
+    model_config = SettingsConfigDict(env_prefix="PRICEBOOK_", frozen=True, extra="ignore")
 
     home: Path = REPO_ROOT
     params: Path = REPO_ROOT / "params.yaml"

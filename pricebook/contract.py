@@ -45,9 +45,7 @@ class Rule(StrEnum):
     VOLUME = "volume"  # the last whole period has at least `limit` x the median period's rows
     WEEK_AGREES = "week_agrees"  # the feed's own week is the shop's local week
     WEEK_IN_UTC = "week_in_utc"  # reading the time as UTC would give the same period
-    WHOLE_PERIODS = (
-        "whole_periods"  # the first and last period have as many days as the others
-    )
+    WHOLE_PERIODS = "whole_periods"  # the first and last period have as many days as the others
 
 
 @dataclass(frozen=True)
@@ -104,9 +102,7 @@ STRING, INTEGER, MONEY, FLOAT = Type.STRING, Type.INTEGER, Type.MONEY, Type.FLOA
 BOOLEAN, TIMESTAMP, DATE = Type.BOOLEAN, Type.TIMESTAMP, Type.DATE
 
 
-def _check(
-    rule: Rule, columns: str, severity: Severity, why: str, **more: Any
-) -> Check:
+def _check(rule: Rule, columns: str, severity: Severity, why: str, **more: Any) -> Check:
     return Check(rule, tuple(columns.split()), severity, why, **more)
 
 
@@ -123,9 +119,7 @@ def _share(column: str) -> Check:
 
 
 def _unique(key: str, severity: Severity = ROW) -> Check:
-    return _check(
-        Rule.UNIQUE, key, severity, "a row that repeats its key is not a new fact"
-    )
+    return _check(Rule.UNIQUE, key, severity, "a row that repeats its key is not a new fact")
 
 
 def _known(column: str, references: str) -> Check:
@@ -140,9 +134,7 @@ def _before_cutoff(column: str) -> Check:
 
 def _looked_up(column: str, references: str, why: str) -> Check:
     name = f"{references.partition('.')[2]}.{Rule.LOOKED_UP}"
-    return _check(
-        Rule.LOOKED_UP, column, WARNING, why, references=references, name=name
-    )
+    return _check(Rule.LOOKED_UP, column, WARNING, why, references=references, name=name)
 
 
 def _table(
@@ -162,15 +154,11 @@ def _table(
         limit=1,
     )
     present = [
-        _check(
-            Rule.NOT_NULL, column.name, ROW, f"a row of {name} needs its {column.name}"
-        )
+        _check(Rule.NOT_NULL, column.name, ROW, f"a row of {name} needs its {column.name}")
         for column in columns
         if column.required
     ]
-    named = tuple(
-        replace(check, name=_name(name, check)) for check in [rows, *present, *checks]
-    )
+    named = tuple(replace(check, name=_name(name, check)) for check in [rows, *present, *checks])
     return Table(name, a_row_is, tuple(columns), tuple(key.split()), event_time, named)
 
 
@@ -186,23 +174,17 @@ _ORDERS = _table(
         Column("ordered_at", TIMESTAMP, "when it was placed", required=True),
         Column("sku", STRING, "what was bought", required=True),
         Column("quantity", INTEGER, "units; below zero for a return", required=True),
-        Column(
-            "net_amount", MONEY, "what the shop received for the line", required=True
-        ),
+        Column("net_amount", MONEY, "what the shop received for the line", required=True),
         Column("customer_id", STRING, "who bought; null where the order is anonymous"),
         Column("zone", STRING, "where: a store, region or price zone"),
         Column("channel", STRING, "web, app, store"),
         Column("list_amount", MONEY, "what the line would have cost at list price"),
         Column("coupon_amount", MONEY, "the part of the discount that a coupon gave"),
-        Column(
-            "week_start", DATE, "the feed's own week, where it has one; only checked"
-        ),
+        Column("week_start", DATE, "the feed's own week, where it has one; only checked"),
     ],
     [
         _before_cutoff("ordered_at"),
-        _check(
-            Rule.NOT_EQUAL, "quantity", ROW, "a line of no units has no price", limit=0
-        ),
+        _check(Rule.NOT_EQUAL, "quantity", ROW, "a line of no units has no price", limit=0),
         _check(
             Rule.AT_LEAST,
             "quantity",
@@ -244,12 +226,8 @@ _ORDERS = _table(
         ),
         _unique("order_id sku"),
         _known("sku", "products.sku"),
-        _looked_up(
-            "sku", "products.category", "a sku without a category learns from the shop"
-        ),
-        _looked_up(
-            "sku", "products.pack_size", "no price per unit of content can be shown"
-        ),
+        _looked_up("sku", "products.category", "a sku without a category learns from the shop"),
+        _looked_up("sku", "products.pack_size", "no price per unit of content can be shown"),
         _check(
             Rule.COVERED,
             "zone",
@@ -300,9 +278,7 @@ _PRODUCTS = _table(
         Column("brand", STRING, "who makes it"),
         Column("unit_cost", MONEY, "what a unit costs the shop"),
         Column("list_price", MONEY, "the published price of a unit"),
-        Column(
-            "map_price", MONEY, "the lowest price its maker allows to be advertised"
-        ),
+        Column("map_price", MONEY, "the lowest price its maker allows to be advertised"),
         Column("pack_size", STRING, "the content of a unit"),
     ],
     [
@@ -329,9 +305,7 @@ _PROMOTIONS = _table(
         Column("zone", STRING, "where; null for everywhere"),
         Column("starts_at", TIMESTAMP, "from", required=True),
         Column("ends_at", TIMESTAMP, "until, exclusive", required=True),
-        Column(
-            "kind", STRING, "display, mailer, display+mailer, or the shop's own word"
-        ),
+        Column("kind", STRING, "display, mailer, display+mailer, or the shop's own word"),
         Column("depth", FLOAT, "the share taken off the list price"),
     ],
     [
