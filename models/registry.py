@@ -1,0 +1,158 @@
+"""The only door to MLflow: runs, the model registry and its aliases.
+
+Two registered models, `demand` and `response`, move as a pair. The alias `champion` names what the
+service runs and `previous` what it ran before.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pricebook.config import Settings
+from pricebook.errors import RegistryError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+MODELS = ("demand", "response")
+CHAMPION, PREVIOUS = "champion", "previous"
+EXPERIMENT = "pricebook"
+
+
+class Run:
+    """An open MLflow run."""
+
+    def __init__(self, client: Any, run_id: str) -> None:
+        self._client, self.id = client, run_id
+
+    def params(self, params: Mapping[str, Any]) -> None:
+        for name, value in params.items():
+            self._client.log_param(self.id, name, value)
+
+    def metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
+        for name, value in metrics.items():
+            self._client.log_metric(self.id, name, float(value), step=step)
+
+    def tags(self, tags: Mapping[str, str]) -> None:
+        for name, value in tags.items():
+            self._client.set_tag(self.id, name, value)
+
+    def record(self, value: Mapping[str, Any], name: str) -> None:
+        self._client.log_dict(self.id, dict(value), name)
+
+    def figure(self, figure: Figure, name: str) -> None:
+        self._client.log_figure(self.id, figure, f"plots/{name}.png")
+
+
+class Registry:
+    """Runs and versions in one MLflow tracking store.
+
+    Raises:
+        RegistryError: a version or alias that is asked for does not exist.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+        import mlflow
+
+        logging.getLogger("alembic").setLevel(logging.WARNING)
+        settings.state.mkdir(parents=True, exist_ok=True)
+        mlflow.set_tracking_uri(settings.mlflow)
+        self._mlflow = mlflow
+        self._client = mlflow.MlflowClient(settings.mlflow)
+        self._artifacts = settings.state / "mlartifacts"
+
+    def _experiment(self) -> str:
+        found = self._client.get_experiment_by_name(EXPERIMENT)
+        if found is not None:
+            return str(found.experiment_id)
+        location = None if self._artifacts_are_remote() else self._artifacts.as_uri()
+        return str(self._client.create_experiment(EXPERIMENT, artifact_location=location))
+
+    def _artifacts_are_remote(self) -> bool:
+        return self._mlflow.get_tracking_uri().startswith("http")
+
+    @contextmanager
+    def run(self, name: str) -> Iterator[Run]:
+        """Open a run; it ends FINISHED, or FAILED if the block raises."""
+        run = self._mlflow.start_run(experiment_id=self._experiment(), run_name=name)
+        with run as opened:
+            yield Run(self._client, opened.info.run_id)
+
+    def register(self, name: str, folder: Path, example: pd.DataFrame, output: pd.DataFrame) -> str:
+        """Log a saved model on the open run and register it.
+
+        Args:
+            name: of the registered model; `models.<name>` must define `_load_pyfunc`.
+            folder: what the model's `save` wrote.
+            example: a few input rows, and `output` what the model says to them: the signature.
+
+        Returns:
+            the new version.
+        """
+        logged = self._mlflow.pyfunc.log_model(
+            name=name,
+            loader_module=f"models.{name}",
+            data_path=str(folder),
+            signature=self._mlflow.models.infer_signature(example, output),
+            pip_requirements=["pricebook[pipelines]"],
+        )
+        return str(self._mlflow.register_model(logged.model_uri, name).version)
+
+    def tag(self, name: str, version: str, tags: Mapping[str, str]) -> None:
+        for key, value in tags.items():
+            self._client.set_model_version_tag(name, version, key, value)
+
+    def download(self, name: str, version: str, folder: Path) -> Path:
+        """Fetch what the model's `save` wrote into `folder`."""
+        source = self._version(name, version).source
+        with tempfile.TemporaryDirectory() as scratch:
+            found = self._mlflow.artifacts.download_artifacts(source, dst_path=scratch)
+            (data,) = [path for path in Path(found).iterdir() if path.is_dir()]
+            shutil.copytree(data, folder, dirs_exist_ok=True)
+        return folder
+
+    def origin(self, name: str, version: str) -> Mapping[str, Any]:
+        """The params, metrics and tags of the run that trained a version."""
+        data = self._client.get_run(self._version(name, version).run_id).data
+        return {"params": data.params, "metrics": data.metrics, "tags": data.tags}
+
+    def aliased(self, alias: str) -> dict[str, str]:
+        """The pair an alias names; empty if there is none yet.
+
+        >>> Registry(settings).aliased("champion")  # doctest: +SKIP
+        {'demand': '3', 'response': '4'}
+        """
+        found = {name: self._aliased(name, alias) for name in MODELS}
+        return {name: version for name, version in found.items() if version is not None}
+
+    def _aliased(self, name: str, alias: str) -> str | None:
+        registered = self._client.search_registered_models(f"name = '{name}'")
+        return str(registered[0].aliases[alias]) if registered and alias in registered[0].aliases else None
+
+    def _version(self, name: str, version: str) -> Any:
+        try:
+            return self._client.get_model_version(name, version)
+        except self._mlflow.exceptions.MlflowException as error:
+            raise RegistryError(f"No {name} model {version}: {error}. Received: {version}") from None
+
+    def promote(self, pair: Mapping[str, str]) -> None:
+        """Make `pair` the champion and the champion the previous; a second call changes nothing."""
+        champion = self.aliased(CHAMPION)
+        if champion == dict(pair):
+            return
+        for name, version in pair.items():
+            self._version(name, version)
+        for name, version in champion.items():
+            self._client.set_registered_model_alias(name, PREVIOUS, version)
+        for name, version in pair.items():
+            self._client.set_registered_model_alias(name, CHAMPION, version)

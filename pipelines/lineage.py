@@ -1,0 +1,131 @@
+"""Which data a model was trained on: DVC hashes of folders, and the way back to their content.
+
+The only door to DVC. Folders are stored in the home's DVC cache under the hash `dvc add` would give
+them, without taking the repository lock, so that stages may run side by side. Where a DVC remote is
+configured, versions are pushed there too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from pathlib import Path
+from typing import Any
+
+from pipelines.files import atomic_dir, read_json, write_json
+from pricebook.config import Settings
+from pricebook.errors import LineageError
+
+log = logging.getLogger("pricebook.lineage")
+
+
+def record(folder: Path, settings: Settings) -> str:
+    """Store a folder's content under its hash, note it as the folder's current version.
+
+    Returns:
+        the DVC hash of the folder, ending in `.dir`.
+    """
+    from dvc.fs import localfs
+    from dvc_data.hashfile.build import build
+    from dvc_data.hashfile.transfer import transfer
+
+    repo = _repo(settings)
+    cache = repo.cache.local
+    staging, _, tree = build(cache, str(folder), localfs, "md5")
+    transfer(staging, cache, {tree.hash_info}, shallow=False)
+    if repo.config["core"].get("remote"):
+        transfer(cache, repo.cloud.get_remote_odb(), {tree.hash_info}, shallow=False)
+    version = str(tree.hash_info.value)
+    _note(folder, version, settings)
+    log.info("%s is version %s", folder.name, version)
+    return version
+
+
+def versions(settings: Settings) -> dict[str, str]:
+    """The current version of each recorded folder, by the folder's name."""
+    path = _notes(settings)
+    return dict(read_json(path)) if path.exists() else {}
+
+
+def verify(folder: Path, version: str, settings: Settings) -> None:
+    """Check that a folder still holds exactly what was recorded as `version`.
+
+    Raises:
+        LineageError: a file is altered, missing or new; the message names the first.
+    """
+    recorded = _files(version, settings)
+    present = {
+        path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()
+    }
+    for name in sorted(recorded.keys() | present.keys()):
+        if name not in present:
+            raise LineageError(f"{folder / name} is missing from version {version}. Received: none")
+        if name not in recorded:
+            raise LineageError(f"{present[name]} is not part of version {version}. Received: new")
+        if (received := _md5(present[name])) != recorded[name]:
+            raise LineageError(
+                f"{present[name]} was altered: recorded as {recorded[name]}. Received: {received}"
+            )
+
+
+def restore(version: str, folder: Path, settings: Settings) -> None:
+    """Write the exact content of `version` into `folder`, from the cache or else the remote.
+
+    Raises:
+        LineageError: the version is unknown here, or a stored file no longer has its hash.
+    """
+    from dvc.fs import localfs
+    from dvc_data.hashfile.checkout import CheckoutError, checkout
+
+    tree = _tree(version, settings)
+    with atomic_dir(folder) as partial:
+        try:
+            checkout(str(partial), localfs, tree, _repo(settings).cache.local, force=True)
+        except CheckoutError as error:
+            names = ", ".join(Path(path).name for path in error.paths)
+            raise LineageError(
+                f"A stored file is damaged or lost in the DVC cache. Received: {names} of {version}"
+            ) from None
+        verify(partial, version, settings)
+
+
+def _repo(settings: Settings) -> Any:
+    from dvc.repo import Repo
+
+    home = settings.home.resolve()
+    if (home / ".dvc").exists():
+        return Repo(str(home))
+    home.mkdir(parents=True, exist_ok=True)
+    return Repo.init(str(home), no_scm=True)
+
+
+def _tree(version: str, settings: Settings) -> Any:
+    from dvc_data.hashfile import load
+    from dvc_data.hashfile.hash_info import HashInfo
+    from dvc_data.hashfile.transfer import transfer
+
+    repo = _repo(settings)
+    wanted = HashInfo("md5", version)
+    cache = repo.cache.local
+    if not cache.exists(version) and repo.config["core"].get("remote"):
+        transfer(repo.cloud.get_remote_odb(), cache, {wanted}, shallow=False)
+    if not cache.exists(version):
+        raise LineageError(f"No such data version in the DVC cache or remote. Received: {version}")
+    return load(cache, wanted)
+
+
+def _files(version: str, settings: Settings) -> dict[str, str]:
+    return {"/".join(key): entry.value for key, (_, entry) in _tree(version, settings).iteritems()}
+
+
+def _md5(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "md5").hexdigest()
+
+
+def _notes(settings: Settings) -> Path:
+    return settings.state / "lineage.json"
+
+
+def _note(folder: Path, version: str, settings: Settings) -> None:
+    write_json(_notes(settings), {**versions(settings), folder.name: version})
