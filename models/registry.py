@@ -126,6 +126,11 @@ class Registry:
         data = self._client.get_run(self._version(name, version).run_id).data
         return {"params": data.params, "metrics": data.metrics, "tags": data.tags}
 
+    def recorded(self, name: str, version: str, file: str) -> dict[str, Any]:
+        """A JSON file that the training run recorded beside its metrics."""
+        source = f"runs:/{self._version(name, version).run_id}/{file}"
+        return dict(self._mlflow.artifacts.load_dict(source))
+
     def aliased(self, alias: str) -> dict[str, str]:
         """The pair an alias names; empty if there is none yet.
 
@@ -137,13 +142,19 @@ class Registry:
 
     def _aliased(self, name: str, alias: str) -> str | None:
         registered = self._client.search_registered_models(f"name = '{name}'")
-        return str(registered[0].aliases[alias]) if registered and alias in registered[0].aliases else None
+        return (
+            str(registered[0].aliases[alias])
+            if registered and alias in registered[0].aliases
+            else None
+        )
 
     def _version(self, name: str, version: str) -> Any:
         try:
             return self._client.get_model_version(name, version)
         except self._mlflow.exceptions.MlflowException as error:
-            raise RegistryError(f"No {name} model {version}: {error}. Received: {version}") from None
+            raise RegistryError(
+                f"No {name} model {version}: {error}. Received: {version}"
+            ) from None
 
     def promote(self, pair: Mapping[str, str]) -> None:
         """Make `pair` the champion and the champion the previous; a second call changes nothing."""
