@@ -10,6 +10,7 @@ import logging
 import os
 import shutil
 import tempfile
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +26,11 @@ if TYPE_CHECKING:
 MODELS = ("demand", "response")
 CHAMPION, PREVIOUS = "champion", "previous"
 EXPERIMENT = "pricebook"
+QUIET = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "GIT_PYTHON_REFRESH": "quiet",
+}
 
 
 class Run:
@@ -60,11 +66,12 @@ class Registry:
     """
 
     def __init__(self, settings: Settings) -> None:
-        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-        os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+        for name, value in QUIET.items():
+            os.environ.setdefault(name, value)
         import mlflow
 
-        logging.getLogger("alembic").setLevel(logging.WARNING)
+        for name in ("alembic", "mlflow"):
+            logging.getLogger(name).setLevel(logging.WARNING)
         settings.state.mkdir(parents=True, exist_ok=True)
         mlflow.set_tracking_uri(settings.mlflow)
         self._mlflow = mlflow
@@ -99,14 +106,23 @@ class Registry:
         Returns:
             the new version.
         """
-        logged = self._mlflow.pyfunc.log_model(
-            name=name,
-            loader_module=f"models.{name}",
-            data_path=str(folder),
-            signature=self._mlflow.models.infer_signature(example, output),
-            pip_requirements=["pricebook[pipelines]"],
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a signature is given, so no example needs to run
+            logged = self._mlflow.pyfunc.log_model(
+                name=name,
+                loader_module=f"models.{name}",
+                data_path=str(folder),
+                signature=self._mlflow.models.infer_signature(example, output),
+                pip_requirements=["pricebook[pipelines]"],
+            )
         return str(self._mlflow.register_model(logged.model_uri, name).version)
+
+    def newest(self, name: str) -> str:
+        """The newest version of a model."""
+        found = self._client.search_model_versions(f"name = '{name}'")
+        if not found:
+            raise RegistryError(f"Train the {name} model first. Received: no version of it")
+        return str(max(int(version.version) for version in found))
 
     def tag(self, name: str, version: str, tags: Mapping[str, str]) -> None:
         for key, value in tags.items():
@@ -117,8 +133,8 @@ class Registry:
         source = self._version(name, version).source
         with tempfile.TemporaryDirectory() as scratch:
             found = self._mlflow.artifacts.download_artifacts(source, dst_path=scratch)
-            (data,) = [path for path in Path(found).iterdir() if path.is_dir()]
-            shutil.copytree(data, folder, dirs_exist_ok=True)
+            (saved,) = (Path(found) / "data").iterdir()
+            shutil.copytree(saved, folder, dirs_exist_ok=True)
         return folder
 
     def origin(self, name: str, version: str) -> Mapping[str, Any]:

@@ -1,0 +1,226 @@
+"""gate: judge a challenger pair against the champion on the same held-out periods and data."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pipelines import lineage
+from pipelines.files import write_json
+from pipelines.train import panel
+from pricebook.config import Gate, Params, Settings
+from pricebook.errors import RegistryError
+from pricebook.verdict import GateCheck, Verdict, at_least, at_most
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from models.backtest import HeldOut
+    from models.demand import DemandModel
+    from models.registry import Registry
+    from models.response import ResponseModel
+
+log = logging.getLogger("pricebook.gate")
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A demand and a response model with what they say of the held-out periods."""
+
+    demand: DemandModel
+    response: ResponseModel
+    exported: Path
+    metrics: Mapping[str, float]
+    departments: pd.DataFrame
+    profit: np.ndarray  # (series,) judged profit of its own prices over the held-out periods
+
+
+def challengers(settings: Settings) -> dict[str, str]:
+    """The newest version of each model, to be judged.
+
+    Raises:
+        RegistryError: a model was never trained.
+    """
+    from models.registry import MODELS, Registry
+
+    registry = Registry(settings)
+    return {name: registry.newest(name) for name in MODELS}
+
+
+def gate(
+    as_of: date, params: Params, settings: Settings, versions: Mapping[str, str]
+) -> dict[str, Any]:
+    """Judge `versions` (model name to version; the champion's where one is left out).
+
+    Returns:
+        the verdict as plain values; it is also in the ledger and on the MLflow model versions.
+    """
+    from ledger import open_ledger, record_verdict
+    from models.registry import CHAMPION, Registry
+
+    registry = Registry(settings)
+    champion = registry.aliased(CHAMPION)
+    challenger = {**champion, **versions}
+    if len(challenger) < 2:
+        raise RegistryError(f"A pair needs a demand and a response model. Received: {challenger}")
+    held = _held_out(as_of, params, settings)
+    verdict = Verdict(
+        id=_identity(as_of, challenger, champion),
+        as_of=str(as_of),
+        data=lineage.versions(settings),
+        held_out=(str(held.start), str(held.actual["period"].max())),
+        challenger=challenger,
+        champion=champion,
+        checks=_checks(as_of, params, settings, held, registry, challenger, champion),
+    ).as_dict()
+    record_verdict(open_ledger(settings.ledger), verdict)
+    for name, version in challenger.items():
+        registry.tag(name, version, {"verdict": "passed" if verdict["passed"] else "refused"})
+    write_json(settings.state / "reports" / "gate.json", verdict)
+    for line in verdict["refusals"] or ["every check passed"]:
+        log.info("Verdict %s: %s", verdict["id"], line)
+    return verdict
+
+
+def _identity(as_of: date, challenger: Mapping[str, str], champion: Mapping[str, str]) -> str:
+    first, second = (
+        "-".join(f"{k[0]}{v}" for k, v in sorted(p.items())) for p in (challenger, champion)
+    )
+    return f"{as_of}_{first}_vs_{second or 'none'}"
+
+
+def _held_out(as_of: date, params: Params, settings: Settings) -> HeldOut:
+    from models.backtest import hold_out
+
+    return hold_out(panel(as_of, params, settings), params.train.horizon)
+
+
+def _checks(
+    as_of: date,
+    params: Params,
+    settings: Settings,
+    held: HeldOut,
+    registry: Registry,
+    challenger: Mapping[str, str],
+    champion: Mapping[str, str],
+) -> tuple[GateCheck, ...]:
+    with tempfile.TemporaryDirectory(prefix="pricebook-gate-") as scratch:
+        new = _load(challenger, registry, Path(scratch) / "challenger", held, params)
+        old = (
+            _load(champion, registry, Path(scratch) / "champion", held, params)
+            if champion
+            else None
+        )
+        return (
+            *_forecast_checks(new, old, params.gate),
+            *_response_checks(new, params.gate),
+            _profit_check(new, old, held, params),
+            _department_check(new, old, held, params),
+            _parity_check(as_of, params, settings),
+        )
+
+
+def _load(
+    versions: Mapping[str, str],
+    registry: Registry,
+    folder: Path,
+    held: HeldOut,
+    params: Params,
+) -> Pair:
+    from models import backtest
+    from models.demand import DemandModel
+    from models.response import ResponseModel
+
+    saved = {name: registry.download(name, versions[name], folder / name) for name in versions}
+    demand, response = DemandModel.load(saved["demand"]), ResponseModel.load(saved["response"])
+    forecast = demand.forecast(held.history, held.planned)
+    count = params.train.demand.max_series
+    return Pair(
+        demand,
+        response,
+        saved["response"],
+        backtest.demand_metrics(forecast, held, count),
+        backtest.department_wape(forecast, held, count),
+        backtest.judged_profit(response.elasticities(), held, params),
+    )
+
+
+def _forecast_checks(new: Pair, old: Pair | None, bars: Gate) -> list[GateCheck]:
+    naive = new.metrics["wape_four_period_mean"]
+    error = new.metrics["wape"]
+    checks = [
+        at_most("forecast_beats_naive", error, naive, "forecast error (WAPE) against the naive"),
+        at_most("forecast_bias", abs(new.metrics["bias"]), bars.max_bias, "absolute forecast bias"),
+        _coverage_check(new.metrics["coverage_80"], bars.coverage_band),
+    ]
+    if old is not None:
+        bar = old.metrics["wape"] * (1 + bars.forecast_margin)
+        what = "forecast error (WAPE) against the champion's and its margin"
+        checks.append(at_most("forecast_error", error, bar, what))
+    return checks
+
+
+def _coverage_check(coverage: float, band: tuple[float, float]) -> GateCheck:
+    low, high = band
+    return GateCheck(
+        "interval_coverage",
+        low <= coverage <= high,
+        coverage,
+        low if coverage < (low + high) / 2 else high,
+        f"the 80 % interval covers {coverage:.1%}, must be within {low:.0%} and {high:.0%}",
+    )
+
+
+def _response_checks(new: Pair, bars: Gate) -> list[GateCheck]:
+    from models.export import export_error
+    from models.runtime import ResponseRuntime
+
+    table = new.response.elasticities()
+    wrong = (table["elasticity"] >= 0) | ~np.isfinite(table["stderr"])
+    error = export_error(new.response, ResponseRuntime.load(new.exported))
+    return [
+        at_most(
+            "elasticity_sign", float(wrong.sum()), 0, "elasticities not below zero, or no error"
+        ),
+        at_most("export_parity", error, bars.export_tolerance, "export against the Keras original"),
+    ]
+
+
+def _department_check(new: Pair, old: Pair | None, bars: Gate) -> GateCheck:
+    """The worst department's error, relative to the champion's or else to the whole shop's bar."""
+    table = new.departments[new.departments["units"] >= 0.01 * new.departments["units"].sum()]
+    if old is None:
+        bar, what = 1.0, "the worst department's forecast error (WAPE)"
+        worst = float(table["wape"].max())
+    else:
+        both = table.merge(old.departments, on="department", suffixes=("", "_champion"))
+        worst = float((both["wape"] / both["wape_champion"]).max())
+        bar, what = 1 + bars.segment_margin, "the worst department's error over the champion's"
+    return at_most("segment_regression", worst, bar, what)
+
+
+def _profit_check(new: Pair, old: Pair | None, held: HeldOut, params: Params) -> GateCheck:
+    from models.backtest import list_price_profit
+
+    bar = (old.profit if old else list_price_profit(held, params)).sum()
+    against = "the champion's" if old else "what list prices earn"
+    slack = params.gate.profit_margin * abs(bar)
+    what = f"backtested profit at its own prices, against {against}"
+    return at_least("backtested_profit", float(new.profit.sum()), float(bar - slack), what)
+
+
+def _parity_check(as_of: date, params: Params, settings: Settings) -> GateCheck:
+    from pipelines.materialize import open_store, parity
+
+    sample = params.gate.parity_sample
+    found = parity(open_store(settings), as_of, sample, params.train.seed)
+    mismatched = float(len(found["mismatched"]))
+    what = f"of {found['compared']} values compared, those that differ offline and online"
+    return at_most("feature_parity", mismatched, 0, what)

@@ -1,0 +1,54 @@
+"""The house is as drawn: one name on five surfaces, and imports that go one way."""
+
+import ast
+import importlib
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from pricebook.config import REPO_ROOT, Params
+
+STAGES = ("ingest", "validate", "featurize", "materialize", "train", "gate", "promote")
+
+
+def _dag_tasks() -> set[str]:
+    files = (REPO_ROOT / "dags" / "refresh.py", REPO_ROOT / "dags" / "retrain.py")
+    nodes = [node for file in files for node in ast.parse(file.read_text()).body]
+    return {node.name for node in nodes if isinstance(node, ast.FunctionDef)}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_has_one_name_on_five_surfaces(stage):
+    assert callable(getattr(importlib.import_module(f"pipelines.{stage}"), stage))
+    assert stage in yaml.safe_load((REPO_ROOT / "dvc.yaml").read_text())["stages"]
+    assert stage in _dag_tasks()
+    assert stage in {command.callback.__name__ for command in _commands()}
+    assert stage in {field.alias or name for name, field in Params.model_fields.items()}
+
+
+def _commands():
+    from pipelines.cli import app
+
+    return app.registered_commands
+
+
+def test_the_params_file_is_keyed_by_stage():
+    assert set(STAGES) <= yaml.safe_load((REPO_ROOT / "params.yaml").read_text()).keys()
+
+
+@pytest.mark.parametrize(
+    "module", ["pipelines.cli", "pipelines.train", "pipelines.gate", "pipelines.promote"]
+)
+def test_importing_a_stage_loads_no_heavy_framework(module):
+    heavy = ("tensorflow", "great_expectations", "feast", "mlflow", "dvc", "airflow", "bentoml")
+    code = f"import {module}, sys; print([m for m in {heavy} if m in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+
+
+def test_the_lock_names_no_registry():
+    assert "http" not in "".join(
+        line for line in (REPO_ROOT / "requirements.lock").open() if line.startswith("-")
+    )
