@@ -1,0 +1,37 @@
+"""What every task shares: the form turned into a stage's inputs, and errors made for people."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import get_current_context
+from airflow.sdk.exceptions import AirflowFailException
+
+from pipelines.run import Inputs
+from pricebook.config import Settings
+from pricebook.errors import PricebookError
+
+# For stages that read or write outside this machine. A failed check or a refused model fails again.
+RETRIES: dict[str, Any] = {"retries": 2, "retry_delay": timedelta(seconds=15)}
+
+
+def form() -> dict[str, Any]:
+    """The trigger form of this run, as filled in."""
+    return dict(get_current_context()["params"])
+
+
+@contextmanager
+def stage(
+    inputs: Callable[[Mapping[str, Any], Settings], Inputs],
+) -> Iterator[Inputs]:
+    """Yield (as_of, params, settings) of this run, by `refresh_inputs` or `retrain_inputs`.
+
+    A PricebookError ends the task at once: its cause is known, so a retry would not help.
+    """
+    try:
+        yield inputs(form(), Settings())
+    except PricebookError as error:
+        raise AirflowFailException(f"{type(error).__name__}: {error}") from error
