@@ -1,0 +1,102 @@
+"""Each guardrail alone, and their order."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from pricebook import guardrails, money
+from pricebook.config import Quote as Limits
+from pricebook.decision import MODEL_ARM
+from pricebook.guardrails import Arm, Bounds
+
+LIMITS = Limits(competitor_band=0.10, max_step=0.15, max_markdown=0.30)
+
+
+def bounds(list_price=500, floor=350, last=None, rival=None, arm=MODEL_ARM, limits=LIMITS):
+    return Bounds(
+        list_price=np.array([list_price]),
+        floor=np.array([floor], dtype=float),
+        last_price=np.array([last], dtype=float),
+        competitor_price=np.array([rival], dtype=float),
+        ladders=[money.rungs(list_price, limits.endings)],
+        arms=[arm],
+        limits=limits,
+    )
+
+
+def guarded(wanted, **given):
+    trail = guardrails.guard(np.array([wanted]), bounds(**given))
+    prices = [wanted, *(int(bound.prices[0]) for bound in trail)]
+    changed = [bound.rule for bound, (a, b) in zip(trail, pairwise(prices), strict=True) if a != b]
+    return prices[-1], changed
+
+
+def floor(unit_cost, map_price, list_price=500, limits=LIMITS):
+    columns = (np.array([value], dtype=float) for value in (unit_cost, map_price))
+    return guardrails.floors(*columns, np.array([list_price]), limits)[0]
+
+
+def test_a_price_no_rule_minds_is_left_alone():
+    assert guarded(449) == (449, [])
+
+
+def test_a_rival_s_price_pulls_ours_into_the_band():
+    assert guarded(489, rival=400) == (439, ["competitor_band", "ladder"])
+
+
+def test_without_a_band_rivals_do_not_count():
+    assert guarded(489, rival=400, limits=Limits(max_step=0.15)) == (489, [])
+
+
+def test_a_price_falls_by_no_more_than_a_step():
+    assert guarded(359, last=489) == (419, ["step", "ladder"])
+
+
+def test_a_price_rises_by_no_more_than_a_step():
+    assert guarded(499, last=400) == (459, ["step", "ladder"])
+
+
+def test_the_ceiling_holds_against_a_step_from_a_dearer_past():
+    assert guarded(499, last=900) == (500, ["step", "ceiling"])
+
+
+def test_the_floor_overrides_the_band():
+    assert guarded(489, rival=200, floor=455) == (459, ["competitor_band", "ladder", "floor"])
+
+
+def test_the_floor_overrides_the_step():
+    assert guarded(459, last=300, floor=455) == (459, ["step", "ladder", "floor"])
+
+
+def test_an_experiment_arm_is_guarded_like_the_model():
+    arm = Arm("deep", propensity=0.1, share_of_list=0.5)
+    assert guarded(459, arm=arm, floor=355) == (359, ["experiment", "ladder", "floor"])
+
+
+def test_the_rules_run_in_the_designed_order():
+    order = [rule.name for rule in guardrails.RULES]
+    assert order == ["experiment", "competitor_band", "step", "ladder", "ceiling", "floor"]
+
+
+@pytest.mark.parametrize(
+    ("cost", "map_price", "expected"),
+    [
+        (200, None, 350),  # the largest markdown
+        (400, None, 420),  # cost and margin
+        (401, None, 422),  # 421.05, rounded up
+        (400, 450, 450),  # the maker's
+        (None, 450, 450),
+        (None, 100, 350),
+    ],
+)
+def test_the_floor_is_the_highest_of_its_parts_rounded_up(cost, map_price, expected):
+    assert floor(cost, map_price) == expected
+
+
+def test_without_a_cost_and_a_map_price_there_is_no_floor():
+    assert np.isnan(floor(None, None))
+
+
+def test_float_noise_does_not_raise_a_floor():
+    assert floor(100, None, list_price=110, limits=Limits(min_margin=0.1)) == 110

@@ -1,0 +1,241 @@
+"""Quotes decided by constant-elasticity demand: what always holds, and what each gap says."""
+
+from datetime import UTC, datetime
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pricebook import money
+from pricebook.config import Quote as Limits
+from pricebook.decision import Listings
+from pricebook.quote import EVERYONE, Issuer, Shopper, list_quotes, quote_many
+
+LIMITS = Limits(competitor_band=0.2)
+NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
+ELASTICITY = {EVERYONE: -2.0, "deal seeker": -6.0, "regular": -1.2}
+
+
+def demand(listings, segments, ratios):
+    elasticity = np.array([ELASTICITY[segment] for segment in segments])
+    return ratios ** elasticity[:, None]
+
+
+def listings(*rows):
+    usual = {
+        "sku": "milk",
+        "zone": "all",
+        "list_price": 500,
+        "reference_price": 480.0,
+        "last_price": np.nan,
+        "unit_cost": 200.0,
+        "cost_assumed": False,
+        "map_price": np.nan,
+        "competitor_price": np.nan,
+        "modelled": True,
+    }
+    whole = [{**usual, **row} for row in rows]
+    kinds = {"sku": object, "zone": object, "list_price": np.int64}
+    kinds |= {"cost_assumed": bool, "modelled": bool}
+    return Listings(
+        **{name: np.array([row[name] for row in whole], kinds.get(name, float)) for name in usual}
+    )
+
+
+def quotes(rows, shoppers=None, limits=LIMITS, demand=demand):
+    shoppers = shoppers or [Shopper()] * len(rows)
+    issuer = Issuer(limits, "USD", "response", "3", NOW)
+    asks = [(f"q{row}", shopper) for row, shopper in enumerate(shoppers)]
+    return quote_many(asks, listings(*rows), issuer, demand)
+
+
+def quote(shopper=None, limits=LIMITS, demand=demand, **row):
+    return quotes([row], [shopper or Shopper()], limits, demand)[0]
+
+
+def rules(quote):
+    return [reason.rule for reason in quote.reasons]
+
+
+maybe = st.one_of(st.just(float("nan")), st.integers(1, 30_000).map(float))
+rows = st.lists(
+    st.fixed_dictionaries(
+        {
+            "list_price": st.integers(1, 20_000),
+            "reference_price": maybe,
+            "last_price": maybe,
+            "unit_cost": maybe,
+            "map_price": maybe,
+            "competitor_price": maybe,
+            "cost_assumed": st.booleans(),
+            "modelled": st.sampled_from([True, True, True, False]),
+        }
+    ),
+    min_size=1,
+    max_size=6,
+)
+some_limits = st.builds(
+    Limits,
+    min_margin=st.floats(0, 1),
+    max_markdown=st.floats(0, 1),
+    max_step=st.floats(0, 1),
+    competitor_band=st.one_of(st.none(), st.floats(0, 1)),
+    endings=st.sampled_from([(9,), (99, 49), (0,), (5, 9)]),
+)
+shoppers = st.builds(
+    Shopper,
+    customer_id=st.sampled_from([None, "c1"]),
+    asked=st.sampled_from([None, True, False]),
+    segment=st.sampled_from([None, "deal seeker", "regular"]),
+    consented=st.sampled_from([None, True, False]),
+)
+
+
+@given(rows, some_limits, shoppers)
+def test_every_price_lies_on_a_rung_between_floor_and_list_price(rows, limits, shopper):
+    for one in quotes(rows, [shopper] * len(rows), limits):
+        assert one.price in money.rungs(one.list_price, limits.endings)
+        assert one.price <= one.list_price == one.ceiling
+        assert one.floor is None or one.price >= min(one.floor, one.list_price)
+
+
+@given(rows, some_limits, shoppers)
+def test_a_personal_offer_is_never_above_the_public_one(rows, limits, shopper):
+    public = quotes(rows, limits=limits)
+    own = quotes(rows, [shopper] * len(rows), limits)
+    for one, other in zip(own, public, strict=True):
+        assert one.price <= other.price
+        assert one.personalised == (one.price < other.price)
+
+
+@given(rows, some_limits, shoppers)
+def test_reasons_chain_from_the_list_price_to_the_price(rows, limits, shopper):
+    for one in quotes(rows, [shopper] * len(rows), limits):
+        ends = [one.list_price, *(reason.after for reason in one.reasons)]
+        assert [reason.before for reason in one.reasons] == ends[:-1]
+        assert ends[-1] == one.price
+
+
+@given(rows, some_limits)
+def test_one_at_a_time_and_all_at_once_are_the_same(rows, limits):
+    together = quotes(rows, limits=limits)
+    assert [one.price for one in together] == [quote(limits=limits, **row).price for row in rows]
+
+
+@given(rows, some_limits)
+def test_a_missing_floor_means_the_list_price(rows, limits):
+    unknown = {"unit_cost": np.nan, "map_price": np.nan}
+    for one in quotes([row | unknown for row in rows], limits=limits):
+        assert (one.price, one.floor) == (one.list_price, None)
+        assert one.reasons[0].text.startswith("no_floor: not repriced")
+
+
+@given(rows)
+def test_a_larger_markdown_never_lowers_expected_profit(rows):
+    known = [row | {"unit_cost": 1.0, "reference_price": 100.0, "modelled": True} for row in rows]
+    free = {"competitor_price": np.nan, "last_price": np.nan}
+
+    def profits(markdown):
+        one = quotes([row | free for row in known], limits=Limits(max_markdown=markdown))
+        return [(quote.price - 1) * (quote.price / 100) ** -2 for quote in one]
+
+    for shallow, deep in pairwise([profits(0.1), profits(0.3), profits(0.6)]):
+        assert all(b >= a * (1 - 1e-6) for a, b in zip(shallow, deep, strict=True))
+
+
+def test_the_price_is_the_rung_of_most_expected_profit():
+    ladder = money.rungs(500, LIMITS.endings)
+    allowed = ladder[ladder >= 350]
+    best = allowed[np.argmax((allowed - 200) * (allowed / 480) ** -2.0)]
+    assert quote().price == best == 399
+
+
+def test_the_lower_of_equally_profitable_prices_is_offered():
+    one = quote(demand=lambda listings, segments, ratios: 1 / (ratios * 480 - 200))
+    assert one.price == 359
+
+
+def test_a_deal_seeker_who_consented_pays_less_and_is_told():
+    one = quote(Shopper("c1", asked=True, segment="deal seeker"))
+    assert one.price < quote().price
+    assert one.personalised
+    assert "ALGORITHM USING YOUR PERSONAL DATA" in one.disclosure
+    assert rules(one)[-1] == "personal"
+
+
+def test_a_loyal_shopper_never_pays_for_it():
+    one = quote(Shopper("c1", asked=True, segment="regular"))
+    assert (one.price, one.personalised, one.disclosure) == (quote().price, False, None)
+    assert one.reasons[-1].text == "public_offer: no personal offer is above it"
+
+
+@pytest.mark.parametrize(
+    ("shopper", "default", "personalised"),
+    [
+        (Shopper("c1", None, "deal seeker", None), False, False),
+        (Shopper("c1", None, "deal seeker", None), True, True),
+        (Shopper("c1", None, "deal seeker", True), False, True),
+        (Shopper("c1", None, "deal seeker", False), True, False),
+        (Shopper("c1", False, "deal seeker", True), True, False),
+        (Shopper("c1", True, None, None), True, False),
+        (Shopper(None, True, None, None), True, False),
+    ],
+)
+def test_consent_is_the_request_s_then_the_stored_then_the_shop_s(shopper, default, personalised):
+    one = quote(shopper, limits=Limits(consent_default=default))
+    assert one.personalised is personalised
+    assert one.reasons[-1].rule == ("personal" if personalised else "public_offer")
+
+
+@pytest.mark.parametrize(
+    ("row", "rule"),
+    [
+        ({"unit_cost": np.nan}, "no_floor"),
+        ({"unit_cost": np.nan, "map_price": 300.0}, "no_cost"),
+        ({"unit_cost": 490.0}, "floor_above_list"),
+        ({"map_price": 501.0}, "floor_above_list"),
+        ({"modelled": False}, "not_modelled"),
+        ({"reference_price": np.nan}, "no_reference"),
+    ],
+)
+def test_what_is_missing_means_the_list_price_and_is_said(row, rule):
+    one = quote(**row)
+    assert one.price == one.list_price
+    assert rules(one) == [rule]
+    assert one.reasons[0].text.startswith(f"{rule}: not repriced; ")
+
+
+def test_without_a_model_the_list_price_stands():
+    assert (quote(demand=None).price, rules(quote(demand=None))) == (500, ["no_model"])
+
+
+@pytest.mark.parametrize("answer", [np.nan, np.inf, -1.0])
+def test_an_unusable_answer_of_the_model_hurts_only_its_own_sku(answer):
+    def broken(listings, segments, ratios):
+        units = demand(listings, segments, ratios)
+        units[listings.sku == "broken"] = answer
+        return units
+
+    bad, good = quotes([{"sku": "broken"}, {}], demand=broken)
+    assert (bad.price, rules(bad)) == (500, ["no_answer"])
+    assert good.price == quote().price
+
+
+def test_an_assumed_cost_is_said():
+    one = quote(cost_assumed=True)
+    assert one.reasons[-1].text.startswith("cost: assumed")
+    assert "cost" not in rules(quote())
+
+
+def test_quotes_at_the_list_price_say_why():
+    issuer = Issuer(LIMITS, "USD", "response", "3", NOW)
+    (one,) = list_quotes(["q0"], listings({}), issuer, "online_store", "unreachable")
+    assert (one.price, one.floor, one.personalised) == (500, None, False)
+    assert one.reasons[0].text == "online_store: unreachable; the list price stands"
+
+
+def test_a_quote_expires_after_its_time_to_live():
+    one = quote()
+    assert (one.expires_at - one.issued_at).total_seconds() == LIMITS.ttl_seconds
