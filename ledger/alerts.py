@@ -84,7 +84,7 @@ def fingerprint(table: str, check: str) -> str:
     """The same for the same check of the same table, in every run and on every machine.
 
     >>> fingerprint("orders", "orders.sku.known")
-    'e3b7a4bd4b1d'
+    '9a3e52a953fb'
     """
     return hashlib.sha256(f"{table}\n{check}".encode()).hexdigest()[:12]
 
@@ -186,9 +186,9 @@ def find_alert(ledger: Ledger, key: str) -> Alert:
         begins = select(AlertRow).where(AlertRow.fingerprint.startswith(key, autoescape=True))
         found = session.scalars(exact).all() or session.scalars(begins).all()
         if len(found) != 1 or not key:
-            known = "no alert has" if not found else f"{len(found)} alerts have"
             raise LedgerError(
-                f"`pricebook alerts list` shows them all; {known} it. Received: {key}"
+                f"{len(found)} alerts have this id, check or fingerprint; "
+                f"`pricebook alerts list` shows them all. Received: {key!r}"
             )
         return _alert(found[0])
 
