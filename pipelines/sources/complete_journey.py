@@ -38,9 +38,9 @@ FROM read_parquet('{data}/transactions.parquet')
 # A name is the product type in title case, then the pack: "Ice - Crushed/Cubed, 22 LB".
 _PRODUCTS = """
 SELECT CAST(product_id AS VARCHAR) AS sku,
-       concat_ws(', ', array_to_string(list_transform(
+       nullif(concat_ws(', ', array_to_string(list_transform(
            regexp_extract_all(lower(product_type), '[a-z'']+|[^a-z'']+'),
-           lambda word: upper(word[1]) || word[2:]), ''), package_size) AS name,
+           lambda word: upper(word[1]) || word[2:]), ''), package_size), '') AS name,
        product_type,
        product_category AS category,
        department,
