@@ -6,9 +6,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
+from models.demand import four_period_mean
+from models.orthogonal import residuals, usable
 from pricebook import metrics
+from pricebook.config import Quote
+from pricebook.decision import Listings, decide_many
 from pricebook.errors import EmptyHistory
+
+Floats = NDArray[np.float64]
 
 SERIES = ["sku", "zone"]
 PLANNED = [*SERIES, "period", "price", "display", "mailer", "promotion"]
@@ -63,17 +70,11 @@ def paired(forecast: pd.DataFrame, held: HeldOut, count: int | None) -> pd.DataF
     )
 
 
-def four_period_mean(held: HeldOut) -> pd.DataFrame:
-    """The naive forecast to beat: the mean of the last four periods, in column `mean`."""
-    recent = held.history.groupby(SERIES).tail(4).groupby(SERIES, as_index=False)["units"].mean()
-    keys = held.actual[[*SERIES, "period"]]
-    return keys.merge(recent.rename(columns={"units": "mean"}), on=SERIES)
-
-
 def demand_metrics(forecast: pd.DataFrame, held: HeldOut, count: int | None) -> dict[str, float]:
     """Held-out error, bias and calibration of a forecast, beside the four-period mean's error."""
+    horizon = held.actual["period"].nunique()
     both = paired(forecast, held, count)
-    naive = paired(four_period_mean(held), held, count)
+    naive = paired(four_period_mean(held.history, horizon), held, count)
     y, mean = both["units"].to_numpy(float), both["mean"].to_numpy(float)
     low, high = both["q10"].to_numpy(float), both["q90"].to_numpy(float)
     return {
@@ -117,3 +118,103 @@ def response_metrics(elasticities: pd.DataFrame) -> dict[str, float]:
 def as_model_input(held: HeldOut) -> pd.DataFrame:
     """History and plan in one frame, as the registered model takes it; a plan has no units."""
     return pd.concat([held.planned.assign(units=np.nan), held.history], ignore_index=True)
+
+
+@dataclass(frozen=True)
+class Market:
+    """What a price would have done in the held-out periods, by a judge no model has a hand in.
+
+    The judge takes the units that were sold at the price that was charged, and moves them along a
+    constant-elasticity curve to the price to be judged. Its elasticities are departments' least
+    squares slopes on orthogonalised residuals of all periods, held-out ones included, shrunk to the
+    shop's. It is the same for every pair judged on one data version.
+
+    Columns of `rows`: series, units, price, a row a held-out period. `elasticity` is per series.
+    """
+
+    listings: Listings
+    rows: pd.DataFrame
+    elasticity: Floats
+
+    def profit(self, prices: Floats) -> Floats:
+        """Gross profit per series, in minor units, had these prices (series,) been charged."""
+        series = self.rows["series"].to_numpy()
+        charged = prices[series]
+        ratio = (charged / self.rows["price"].to_numpy(float)) ** self.elasticity[series]
+        gained = (charged - self.listings.unit_cost[series]) * self.rows["units"] * ratio
+        profit: Floats = np.bincount(series, weights=gained, minlength=len(prices)).astype(float)
+        return profit
+
+    def list_prices(self) -> Floats:
+        return self.listings.list_price.astype(float)
+
+    def own_prices(self, elasticities: pd.DataFrame, limits: Quote) -> Floats:
+        """The prices (series,) a response model's elasticities lead to, within the guardrails."""
+        everyone = elasticities[elasticities["segment"] == "everyone"]
+        keys = pd.DataFrame({"sku": self.listings.sku, "zone": self.listings.zone})
+        own = keys.merge(everyone, on=SERIES, how="left")["elasticity"].to_numpy(float)
+        by_key = dict(zip(zip(keys["sku"], keys["zone"], strict=True), own, strict=True))
+
+        def ratio(listings: Listings, _: object, ratios: Floats) -> Floats:
+            found = [by_key[key] for key in zip(listings.sku, listings.zone, strict=True)]
+            raised: Floats = ratios ** np.array(found)[:, None]
+            return raised
+
+        asked = ["everyone"] * len(self.listings)
+        return np.array([d.price for d in decide_many(self.listings, asked, limits, ratio)], float)
+
+
+def market(held: HeldOut, price_book: pd.DataFrame, folds: int) -> Market:
+    """The held-out periods as a market of the series with a known cost and a price."""
+    latest = held.history.groupby(SERIES, as_index=False).tail(1)
+    costs = price_book[[*SERIES, "unit_cost", "cost_assumed", "map_price"]]
+    known = latest.drop(columns=["map_price"], errors="ignore").merge(costs, on=SERIES)
+    known = known[known["unit_cost"].notna() & (known["price"] > 0)].reset_index(drop=True)
+    series = known[SERIES].assign(series=np.arange(len(known)))
+    rows = held.actual.merge(series, on=SERIES)
+    panel = pd.concat([held.history, held.actual], ignore_index=True)
+    return Market(_listings(known), rows[rows["price"] > 0], _judged(panel, known, folds))
+
+
+def _listings(known: pd.DataFrame) -> Listings:
+    def column(name: str) -> Floats:
+        values: Floats = known[name].to_numpy(float, na_value=np.nan)
+        return values
+
+    return Listings(
+        sku=known["sku"].to_numpy(object),
+        zone=known["zone"].to_numpy(object),
+        list_price=column("list_price").round().astype(np.int64),
+        reference_price=column("reference_price"),
+        last_price=column("price_last"),
+        unit_cost=column("unit_cost"),
+        cost_assumed=known["cost_assumed"].to_numpy(bool),
+        map_price=column("map_price"),
+        competitor_price=np.full(len(known), np.nan),
+        modelled=np.ones(len(known), bool),
+    )
+
+
+def _judged(panel: pd.DataFrame, known: pd.DataFrame, folds: int) -> Floats:
+    """Elasticity per series: its department's slope, shrunk to the shop's (variance .25)."""
+    coded = panel.assign(series=panel.groupby(SERIES).ngroup())
+    left = residuals(usable(coded), folds)
+    department = coded.drop_duplicates("series").set_index("series")["department"]
+    of_row = department.reindex(left.series).fillna("").to_numpy()
+    slopes = pd.DataFrame(
+        {"xy": left.price * left.units, "xx": left.price**2, "department": of_row}
+    )
+    shop = slopes["xy"].sum() / slopes["xx"].sum()
+    noise = np.var(left.units - shop * left.price) / left.freedom
+    sums = slopes.groupby("department")[["xy", "xx"]].sum()
+    shrunk = (sums["xy"] / noise + shop / 0.25) / (sums["xx"] / noise + 1 / 0.25)
+    judged = known["department"].fillna("").map(shrunk).fillna(shop)
+    elasticity: Floats = np.minimum(judged.to_numpy(float), -0.05)
+    return elasticity
+
+
+def gain(new: Floats, old: Floats, seed: int) -> tuple[float, float]:
+    """Total gain of one pair over another and its standard error, by bootstrap over series."""
+    difference = new - old
+    draws = np.random.default_rng(seed).integers(0, len(difference), (500, len(difference)))
+    return float(difference.sum()), float(difference[draws].sum(axis=1).std())

@@ -6,7 +6,7 @@ import json
 import logging
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from typing import Annotated, Any
 
@@ -130,10 +130,10 @@ def verdicts(
     if not found:
         console.print("No verdict yet. Run `pricebook gate`, or trigger `retrain` in Airflow.")
     for verdict in found:
-        _print_verdict(verdict)
+        _print_verdict(verdict.body)
 
 
-def _print_verdict(verdict: dict[str, Any]) -> None:
+def _print_verdict(verdict: Mapping[str, Any]) -> None:
     colour = "green" if verdict["passed"] else "red"
     word = "passed" if verdict["passed"] else "refused"
     table = Table("check", "", "figure", "bar", "why", title=f"verdict {verdict['id']}: {word}")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from pipelines import lineage
 from pipelines.files import write_json
@@ -20,9 +21,7 @@ from pricebook.errors import RegistryError
 from pricebook.verdict import GateCheck, Verdict, at_least, at_most
 
 if TYPE_CHECKING:
-    import pandas as pd
-
-    from models.backtest import HeldOut
+    from models.backtest import HeldOut, Market
     from models.demand import DemandModel
     from models.registry import Registry
     from models.response import ResponseModel
@@ -62,7 +61,7 @@ def gate(
     Returns:
         the verdict as plain values; it is also in the ledger and on the MLflow model versions.
     """
-    from ledger import open_ledger, record_verdict
+    from ledger import clock, open_ledger, record_verdict
     from models.registry import CHAMPION, Registry
 
     registry = Registry(settings)
@@ -80,7 +79,7 @@ def gate(
         champion=champion,
         checks=_checks(as_of, params, settings, held, registry, challenger, champion),
     ).as_dict()
-    record_verdict(open_ledger(settings.ledger), verdict)
+    record_verdict(open_ledger(settings.ledger), verdict, created_at=clock.now())
     for name, version in challenger.items():
         registry.tag(name, version, {"verdict": "passed" if verdict["passed"] else "refused"})
     write_json(settings.state / "reports" / "gate.json", verdict)
@@ -111,18 +110,22 @@ def _checks(
     challenger: Mapping[str, str],
     champion: Mapping[str, str],
 ) -> tuple[GateCheck, ...]:
+    from models.backtest import market
+
+    book = pd.read_parquet(settings.features / "price_book.parquet")
+    judge = market(held, book, params.train.response.folds)
     with tempfile.TemporaryDirectory(prefix="pricebook-gate-") as scratch:
-        new = _load(challenger, registry, Path(scratch) / "challenger", held, params)
-        old = (
-            _load(champion, registry, Path(scratch) / "champion", held, params)
-            if champion
-            else None
-        )
+
+        def load(versions: Mapping[str, str], role: str) -> Pair:
+            return _load(versions, registry, Path(scratch) / role, held, judge, params)
+
+        new = load(challenger, "challenger")
+        old = load(champion, "champion") if champion else None
         return (
             *_forecast_checks(new, old, params.gate),
             *_response_checks(new, params.gate),
-            _profit_check(new, old, held, params),
-            _department_check(new, old, held, params),
+            _profit_check(new, old, judge, params),
+            _department_check(new, old, params.gate),
             _parity_check(as_of, params, settings),
         )
 
@@ -132,6 +135,7 @@ def _load(
     registry: Registry,
     folder: Path,
     held: HeldOut,
+    market: Market,
     params: Params,
 ) -> Pair:
     from models import backtest
@@ -148,7 +152,7 @@ def _load(
         saved["response"],
         backtest.demand_metrics(forecast, held, count),
         backtest.department_wape(forecast, held, count),
-        backtest.judged_profit(response.elasticities(), held, params),
+        market.profit(market.own_prices(response.elasticities(), params.quote)),
     )
 
 
@@ -206,14 +210,15 @@ def _department_check(new: Pair, old: Pair | None, bars: Gate) -> GateCheck:
     return at_most("segment_regression", worst, bar, what)
 
 
-def _profit_check(new: Pair, old: Pair | None, held: HeldOut, params: Params) -> GateCheck:
-    from models.backtest import list_price_profit
+def _profit_check(new: Pair, old: Pair | None, market: Market, params: Params) -> GateCheck:
+    from models.backtest import gain
 
-    bar = (old.profit if old else list_price_profit(held, params)).sum()
-    against = "the champion's" if old else "what list prices earn"
-    slack = params.gate.profit_margin * abs(bar)
-    what = f"backtested profit at its own prices, against {against}"
-    return at_least("backtested_profit", float(new.profit.sum()), float(bar - slack), what)
+    before = old.profit if old else market.profit(market.list_prices())
+    more, error = gain(new.profit, before, params.train.seed)
+    bar = -params.gate.profit_margin * abs(float(before.sum()))
+    against = "the champion's prices" if old else "list prices"
+    what = f"backtested profit over {against} (± {error:.3g}, in minor units)"
+    return at_least("backtested_profit", more, bar, what)
 
 
 def _parity_check(as_of: date, params: Params, settings: Settings) -> GateCheck:
