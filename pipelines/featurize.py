@@ -162,9 +162,9 @@ def _series(con: Backend, sales: ir.Table, calendar: Calendar, params: Params) -
     if not found:
         raise EmptyHistory(
             f"No sku has sales in {enough} of the {len(calendar.periods)} whole periods; "
-            f"lower featurize.min_periods. Received: {_count(sales.distinct())} skus and periods"
+            f"lower featurize.min_periods. Received: sales of {sales.sku.nunique().execute():,} skus"
         )
-    log.info("%s series have sales in at least %d periods.", f"{found:,}", enough)
+    log.info("%s series are modelled: steady (%d periods) or seasonal.", f"{found:,}", enough)
     return series
 
 
@@ -201,6 +201,8 @@ def _manifest(calendar: Calendar, rows: dict[str, int]) -> dict[str, Any]:
     periods = len(calendar.periods)
     return {
         "as_of": calendar.as_of,
+        "cutoff": calendar.cutoff.isoformat(),
+        "timezone": calendar.timezone,
         "grain": calendar.grain,
         "first_period": calendar.periods[0],
         "last_period": calendar.periods[-1],

@@ -27,8 +27,8 @@ IBIS_TYPES = {
 }
 
 
-@ibis.udf.scalar.builtin(name="timezone")
-def _in_timezone(zone: str, at: dt.Timestamp(timezone="UTC")) -> dt.timestamp:  # type: ignore[valid-type, empty-body]
+@ibis.udf.scalar.builtin(name="timezone")  # type: ignore[untyped-decorator]
+def _in_timezone(zone: str, at: dt.Timestamp(timezone="UTC")) -> dt.timestamp:  # type: ignore[valid-type]
     """SQL's `timezone(zone, instant)`: the wall clock there. (An Ibis cast drops the zone.)"""
 
 

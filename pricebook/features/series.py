@@ -31,11 +31,17 @@ def period_sales(lines: ir.Table) -> ir.Table:
 
 
 def modelled(sales: ir.Table, calendar: Calendar, min_periods: int) -> ir.Table:
-    """sku, zone of the series with sales in at least `min_periods` whole periods."""
+    """sku, zone of the series worth modelling, judged on the whole periods.
+
+    Those with sales in at least `min_periods` of them; and seasonal ones, which sell in fewer but
+    as many units in all as the median of the former.
+    """
     inside = sales.period.between(calendar.periods[0], calendar.periods[-1])
     counted = sales.filter(inside & (sales.units > 0)).group_by(*KEYS)
-    counted = counted.agg(periods=lambda t: t.count())
-    return counted.filter(counted.periods >= min_periods).select(*KEYS)
+    counted = counted.agg(periods=lambda t: t.count(), units=lambda t: t.units.sum())
+    steady = counted.periods >= min_periods
+    typical = counted.filter(steady).units.median().as_scalar()
+    return counted.filter(steady | (counted.units >= typical)).select(*KEYS)
 
 
 def panel(sales: ir.Table, series: ir.Table, context: ir.Table, calendar: Calendar) -> ir.Table:
@@ -96,6 +102,11 @@ def trailing(periods: int, *by: str) -> Any:
     return ibis.window(group_by=by or KEYS, order_by="period", preceding=periods - 1, following=0)
 
 
+def total(column: ir.IntegerColumn, window: Any) -> ir.IntegerColumn:
+    """The sum over a window, as an integer; DuckDB's own is 128 bits, a float once in Parquet."""
+    return column.cast("float64").sum().over(window).cast("int64")
+
+
 def carry_forward(table: ir.Table, column: str, by: tuple[str, ...] = KEYS) -> ir.Table:
     """Replace nulls by the last value before them in the series."""
     run = table.mutate(_run=table[column].count().over(so_far(*by)))
@@ -111,14 +122,19 @@ def carry_back(table: ir.Table, column: str, by: tuple[str, ...] = KEYS) -> ir.T
     return joined.mutate(**{column: ibis.coalesce(joined[column], joined["_first"])}).drop("_first")
 
 
-def stamped(table: ir.Table, created: datetime) -> ir.Table:
-    """With `created_timestamp`: the cut-off the feature row was computed at."""
-    return table.mutate(created_timestamp=ibis.literal(created, type="timestamp('UTC', 6)"))
+def stamped(table: ir.Table, created: datetime, known_at: str | None = None) -> ir.Table:
+    """With `created_timestamp`: the cut-off the feature row was computed at.
+
+    `known_at` names a copy of event_timestamp that a feature store hands back with the features,
+    so a reader can check what it was given.
+    """
+    table = table.mutate(created_timestamp=ibis.literal(created, type="timestamp('UTC', 6)"))
+    return table if known_at is None else table.mutate(**{known_at: table.event_timestamp})
 
 
 def sku_period(cells: ir.Table, calendar: Calendar) -> ir.Table:
     """The panel as models read it; one row for each series and period."""
-    return stamped(cells, calendar.cutoff).select(
+    return stamped(cells, calendar.cutoff, "sku_period_at").select(
         "sku",
         "zone",
         "period",
@@ -134,6 +150,7 @@ def sku_period(cells: ir.Table, calendar: Calendar) -> ir.Table:
         "on_hand_share",
         "competitor_price",
         "price_carried_back",
+        "sku_period_at",
     )
 
 
@@ -149,15 +166,13 @@ def sku(
     known = known.left_join(reference_prices(cells, reference_periods), [*KEYS, "period"])
     known = carry_forward(known.drop("sku_right", "zone_right", "period_right"), "reference_price")
     long = trailing(LONG)
-    sums = {
-        name: known[name].sum().over(long) for name in ("revenue", "listed_units", "units_below")
-    }
+    sums = {name: total(known[name], long) for name in ("revenue", "listed_units", "units_below")}
     known = known.mutate(
-        units_4=known.units.sum().over(trailing(RECENT)),
-        units_13=known.units.sum().over(long),
+        units_4=total(known.units, trailing(RECENT)),
+        units_13=total(known.units, long),
         promotion_share_13=known.promotion.mean().over(long).round(6),
         last_sale=known.number.max(where=known.units > 0).over(so_far()),
-        **{f"{name}_13": total for name, total in sums.items()},
+        **{f"{name}_13": column for name, column in sums.items()},
     )
     known = known.mutate(
         price_mean_13=share(known.revenue_13, known.units_13),
@@ -165,7 +180,7 @@ def sku(
         periods_since_sale=known.number - known.last_sale,
     )
     described = known.left_join(products, "sku").drop("sku_right", "list_price_right")
-    return stamped(described, calendar.cutoff).select(*SKU_COLUMNS)
+    return stamped(described, calendar.cutoff, "sku_at").select(*SKU_COLUMNS)
 
 
 SKU_COLUMNS = (
@@ -187,6 +202,7 @@ SKU_COLUMNS = (
     "promotion_share_13",
     "periods_since_sale",
     "list_price",
+    "sku_at",
 )
 
 

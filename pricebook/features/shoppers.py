@@ -9,7 +9,7 @@ import ibis
 import ibis.expr.types as ir
 
 from pricebook.features.calendar import Calendar
-from pricebook.features.series import KEYS, LONG, share, stamped, trailing
+from pricebook.features.series import KEYS, LONG, share, stamped, total, trailing
 
 SEGMENTS = ("regular", "occasional", "deal seeker", "lapsed")
 DEAL_SEEKER = 2 / 3  # share of units bought below list
@@ -42,7 +42,7 @@ def shopper(
     )
     consent = customers.select("customer_id", "consent_personalised")
     known = known.left_join(consent, "customer_id").drop("customer_id_right")
-    return stamped(known, calendar.cutoff).select(*SHOPPER_COLUMNS)
+    return stamped(known, calendar.cutoff, "shopper_at").select(*SHOPPER_COLUMNS)
 
 
 SHOPPER_COLUMNS = (
@@ -59,6 +59,7 @@ SHOPPER_COLUMNS = (
     "top_category_shares",
     "segment",
     "consent_personalised",
+    "shopper_at",
 )
 
 
@@ -162,7 +163,7 @@ def sku_segment(cells: ir.Table, calendar: Calendar) -> ir.Table:
     """A series in a segment over the last 13 periods, at the end of each of the last few."""
     window = trailing(LONG, *KEYS, "segment")
     totals = {
-        name: cells[f"segment_{name}"].sum().over(window)
+        name: total(cells[f"segment_{name}"], window)
         for name in ("units", "revenue", "listed", "below")
     }
     known = cells.mutate(**totals)
@@ -173,5 +174,7 @@ def sku_segment(cells: ir.Table, calendar: Calendar) -> ir.Table:
         discount_share_13=share(known.below, known.listed),
     )
     when = ("event_timestamp", "created_timestamp")
-    measures = ("units_13", "price_mean_13", "discount_share_13")
-    return stamped(known, calendar.cutoff).select(*KEYS, "segment", *when, *measures)
+    measures = ("units_13", "price_mean_13", "discount_share_13", "sku_segment_at")
+    return stamped(known, calendar.cutoff, "sku_segment_at").select(
+        *KEYS, "segment", *when, *measures
+    )

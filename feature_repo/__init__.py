@@ -1,0 +1,1 @@
+"""What Feast knows of the feature files: entities, views and services. Nobody imports this."""

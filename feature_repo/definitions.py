@@ -1,0 +1,119 @@
+"""Feast's view of the feature files. One module: Feast imports a repo's files by bare name.
+
+The files are those of the home in the environment; `definitions(folder)` is for any other. Every
+feature a model or a quote may read is listed here, and none is a protected attribute.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from feast import Entity, FeatureService, FeatureView, Field, FileSource, ValueType
+from feast.types import Array, Bool, Float64, Int64, String, UnixTimestamp
+
+from pricebook.config import Settings
+
+PERIOD_FEATURES = {
+    "units": Int64,
+    "revenue": Int64,
+    "price": Float64,
+    "list_price": Float64,
+    "display": Float64,
+    "mailer": Float64,
+    "promotion": Float64,
+    "on_hand_share": Float64,
+    "competitor_price": Float64,
+    "price_carried_back": Bool,
+    "sku_period_at": UnixTimestamp,
+}
+DESCRIPTION = {
+    "department": String,
+    "category": String,
+    "product_type": String,
+    "brand": String,
+}
+TRAILING = {
+    "units_4": Int64,
+    "price_last": Float64,
+    "reference_price": Float64,
+    "promotion_share_13": Float64,
+    "periods_since_sale": Int64,
+    "sku_at": UnixTimestamp,
+}
+SEGMENT_FEATURES = {
+    "units_13": Int64,
+    "price_mean_13": Float64,
+    "discount_share_13": Float64,
+}
+SKU_FEATURES = {**DESCRIPTION, **TRAILING, **SEGMENT_FEATURES, "list_price": Float64}
+SHOPPER_FEATURES = {
+    "recency_days": Int64,
+    "orders_13": Int64,
+    "spend_13": Int64,
+    "basket_mean": Float64,
+    "discount_affinity": Float64,
+    "top_categories": Array(String),
+    "top_category_shares": Array(Float64),
+    "segment": String,
+    "consent_personalised": Bool,
+    "shopper_at": UnixTimestamp,
+}
+
+
+def _entity(name: str, description: str) -> Entity:
+    return Entity(name=name, join_keys=[name], value_type=ValueType.STRING, description=description)
+
+
+SKU = _entity("sku", "what is sold")
+ZONE = _entity("zone", "where it is priced; 'all' unless the shop prices by zone")
+SEGMENT = _entity("segment", "a group of shoppers with like habits")
+SHOPPER = _entity("customer_id", "a shopper")
+
+
+def _view(
+    name: str, folder: Path, entities: list[Entity], features: dict[str, Any], meaning: str
+) -> FeatureView:
+    source = FileSource(
+        name=f"{name}_file",
+        path=str(folder / f"{name}.parquet"),
+        timestamp_field="event_timestamp",
+        created_timestamp_column="created_timestamp",
+    )
+    keys = [Field(name=entity.join_key, dtype=String) for entity in entities]
+    fields = [Field(name=feature, dtype=dtype) for feature, dtype in features.items()]
+    return FeatureView(
+        name=name, entities=entities, schema=[*keys, *fields], source=source, description=meaning
+    )
+
+
+def definitions(folder: Path) -> dict[str, Entity | FeatureView | FeatureService]:
+    """Entities, views and services over the feature files in a folder, by name."""
+    segments = {**SEGMENT_FEATURES, "sku_segment_at": UnixTimestamp}
+    views = {
+        "sku_period": _view("sku_period", folder, [SKU, ZONE], PERIOD_FEATURES, "a period's sales"),
+        "sku": _view("sku", folder, [SKU, ZONE], SKU_FEATURES, "a sku when a period ends"),
+        "sku_segment": _view(
+            "sku_segment", folder, [SKU, ZONE, SEGMENT], segments, "a sku in a segment"
+        ),
+        "shopper": _view("shopper", folder, [SHOPPER], SHOPPER_FEATURES, "a shopper's own orders"),
+    }
+    entities = {"sku_entity": SKU, "zone": ZONE, "segment": SEGMENT, "shopper_entity": SHOPPER}
+    return {**entities, **views, **_services(**views)}
+
+
+def _services(
+    sku_period: FeatureView, sku: FeatureView, sku_segment: FeatureView, shopper: FeatureView
+) -> dict[str, FeatureService]:
+    """demand reads the panel, response a sku in a segment, quote a sku and a shopper."""
+    described = sku[[*DESCRIPTION, *TRAILING]]
+    features = {
+        "demand": [sku_period, described],
+        "response": [described, sku_segment],
+        "quote": [sku, shopper],
+    }
+    return {name: FeatureService(name=name, features=parts) for name, parts in features.items()}
+
+
+# `feast apply` registers what it finds at module level.
+globals().update(definitions(Settings().features))

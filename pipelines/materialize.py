@@ -1,0 +1,269 @@
+"""materialize: the latest features of active skus and shoppers, pushed to the online store.
+
+Also the one place that opens the feature store, joins it point in time for training, and compares
+what it serves offline and online.
+"""
+
+from __future__ import annotations
+
+import logging
+import runpy
+from collections.abc import Sequence
+from datetime import date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipelines.agreement import Comparison, compare
+from pipelines.files import atomic_path, read_json, write_json
+from pricebook.config import REPO_ROOT, Params, Settings, cutoff
+from pricebook.errors import EmptyHistory, LeakageError
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
+    import pandas as pd
+    from feast import FeatureStore
+
+log = logging.getLogger("pricebook.materialize")
+
+KEYS = {
+    "sku_period": ("sku", "zone"),
+    "sku": ("sku", "zone"),
+    "sku_segment": ("sku", "zone", "segment"),
+    "shopper": ("customer_id",),
+}
+SERVICES = {
+    "demand": ("sku_period",),
+    "response": ("sku_segment",),
+    "quote": ("sku", "shopper"),
+}
+PERIOD_DAYS = {"day": 1, "week": 7, "month": 31}
+
+
+def open_store(settings: Settings) -> FeatureStore:
+    """The home's feature store; its definitions are registered if it has none yet."""
+    from feast import FeatureStore
+
+    _folder(settings).mkdir(parents=True, exist_ok=True)
+    store = FeatureStore(config=_config(settings))
+    if not store.list_feature_services():
+        register(store, settings)
+    return store
+
+
+def register(store: FeatureStore, settings: Settings) -> None:
+    """Register entities, views and services over this home's feature files."""
+    repo = runpy.run_path(str(REPO_ROOT / "feature_repo" / "definitions.py"))
+    store.apply(list(repo["definitions"](settings.features).values()))
+
+
+def _folder(settings: Settings) -> Path:
+    return settings.state / "feast"
+
+
+def _config(settings: Settings) -> Any:
+    from feast.repo_config import RepoConfig
+
+    folder = _folder(settings)
+    registry: dict[str, Any] = {"path": str(folder / "registry.db"), "cache_ttl_seconds": 0}
+    if settings.feast_registry_url:
+        registry = {"registry_type": "sql", "path": settings.feast_registry_url}
+    online: dict[str, Any] = {"type": "sqlite", "path": str(folder / "online.db")}
+    if settings.redis_url:
+        online = {"type": "redis", "connection_string": redis_address(settings.redis_url)}
+    return RepoConfig(
+        project="pricebook",
+        provider="local",
+        registry=registry,
+        offline_store={"type": "duckdb"},
+        online_store=online,
+        entity_key_serialization_version=3,
+        repo_path=folder,
+    )
+
+
+def redis_address(url: str) -> str:
+    """A Redis URL as Feast wants it.
+
+    >>> redis_address("redis://:secret@cache:6380/2")
+    'cache:6380,db=2,password=secret'
+    """
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(url)
+    address = [f"{parts.hostname}:{parts.port or 6379}"]
+    if parts.path.strip("/"):
+        address.append(f"db={parts.path.strip('/')}")
+    if parts.password:
+        address.append(f"password={parts.password}")
+    return ",".join([*address, "ssl=true"] if parts.scheme == "rediss" else address)
+
+
+def materialize(as_of: date, params: Params, settings: Settings) -> dict[str, int]:
+    """Push the latest features known at `as_of`; the number of keys for each view.
+
+    A sku or shopper idle for longer than `materialize.active_periods` is not pushed, and one that
+    was pushed before and has gone idle since is pushed with nulls, so no stale figure is served.
+
+    Raises:
+        EmptyHistory: there are no feature files, or no row in them was known at the cut-off.
+    """
+    if not (settings.features / "manifest.json").exists():
+        raise EmptyHistory(f"No features; run `pricebook featurize`. Received: {settings.features}")
+    store = open_store(settings)
+    register(store, settings)
+    instant = cutoff(as_of, params.shop.timezone)
+    active = _active(settings.features, params, instant)
+    pushed = {view: _push(store, view, settings, active[view], instant) for view in KEYS}
+    write_json(settings.state / "reports" / "materialize.json", pushed)
+    return pushed
+
+
+def _active(features: Path, params: Params, instant: datetime) -> dict[str, pd.DataFrame]:
+    """The latest row of each key that sold, or bought, in the last active periods."""
+    import ibis
+
+    con = ibis.duckdb.connect()
+    latest = {view: _latest(con, features, view, instant) for view in KEYS}
+    periods = params.materialize.active_periods
+    sku, shopper = latest["sku"], latest["shopper"]
+    sku = sku.filter(sku.periods_since_sale < periods)
+    latest |= {
+        view: latest[view].semi_join(sku, ["sku", "zone"]) for view in KEYS if view != "shopper"
+    }
+    days = periods * PERIOD_DAYS[params.shop.grain]
+    latest["shopper"] = shopper.filter(shopper.recency_days <= days)
+    found = {view: table.to_pyarrow() for view, table in latest.items()}
+    con.disconnect()
+    return {view: rows.to_pandas(types_mapper=_nullable) for view, rows in found.items()}
+
+
+def _latest(con: Any, features: Path, view: str, instant: datetime) -> ir.Table:
+    import ibis
+
+    rows = con.read_parquet(features / f"{view}.parquet", table_name=view)
+    rows = rows.filter(rows.event_timestamp <= ibis.literal(instant, type="timestamp('UTC', 6)"))
+    order = ibis.window(group_by=list(KEYS[view]), order_by=ibis.desc("event_timestamp"))
+    rows = rows.mutate(_rank=ibis.row_number().over(order))
+    return rows.filter(rows["_rank"] == 0).drop("_rank")
+
+
+def _nullable(kind: Any) -> Any:
+    """Integers and booleans that may be null stay what they are."""
+    import pandas as pd
+    import pyarrow as pa
+
+    return {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}.get(kind)
+
+
+def _push(
+    store: FeatureStore, view: str, settings: Settings, rows: pd.DataFrame, instant: datetime
+) -> int:
+    """Write a view's rows, and nulls for the keys written before that are not among them."""
+    import pandas as pd
+
+    record = _folder(settings) / f"{view}.pushed.parquet"
+    keys = list(KEYS[view])
+    before = pd.read_parquet(record) if record.exists() else rows[keys].iloc[:0]
+    every = pd.concat([before, rows[keys]]).drop_duplicates()
+    _write_keys(record, every)  # a killed run must not forget what it may have written
+    retired = every.merge(rows[keys], how="left", indicator=True)
+    retired = retired.loc[retired["_merge"] == "left_only", keys]
+    retired = retired.assign(event_timestamp=instant, created_timestamp=instant)
+    if rows.empty and retired.empty:
+        log.warning("%s: no key is active; nothing pushed.", view)
+        return 0
+    store.write_to_online_store(
+        view, pd.concat([rows, retired.astype(rows.dtypes[retired.columns])])
+    )
+    _write_keys(record, rows[keys])
+    log.info("%s: %s keys pushed, %s retired.", view, f"{len(rows):,}", f"{len(retired):,}")
+    return len(rows)
+
+
+def _write_keys(path: Path, keys: pd.DataFrame) -> None:
+    with atomic_path(path) as partial:
+        keys.to_parquet(partial, index=False)
+
+
+def training_frame(store: FeatureStore, service: str, entity_df: pd.DataFrame) -> pd.DataFrame:
+    """The features of a service for each entity row, as known at its event_timestamp.
+
+    Rows recorded after the instant asked for are left out wherever that can be told. Feature files
+    are rebuilt whole, so all their rows are recorded at one cut-off: a join that asks only at or
+    after it filters by that too; a join over the past relies on event_timestamp alone, which is
+    when a row's last input was known.
+
+    Args:
+        entity_df: the service's keys, event_timestamp (UTC), and any other column to keep.
+
+    Raises:
+        LeakageError: the join gave a row known only after the instant asked for.
+    """
+    recorded = _manifest(store)["cutoff"]
+    asked = entity_df["event_timestamp"]
+    after = bool((asked >= datetime.fromisoformat(recorded)).all())
+    frame: pd.DataFrame = store.get_historical_features(
+        entity_df=entity_df,
+        features=store.get_feature_service(service),
+        filter_by_created_timestamp=after,
+    ).to_df()
+    known_at = [column for column in frame.columns if column.endswith("_at")]
+    for column in known_at:
+        _refuse_future(frame, column)
+    return frame.drop(columns=known_at)
+
+
+def _refuse_future(frame: pd.DataFrame, column: str) -> None:
+    late = frame[frame[column] > frame["event_timestamp"]]
+    if len(late):
+        row = late.iloc[0]
+        raise LeakageError(
+            f"{len(late)} rows have features known only after the instant asked for, "
+            f"{row['event_timestamp']}. Received: {column} {row[column]}"
+        )
+
+
+def _manifest(store: FeatureStore) -> dict[str, Any]:
+    """The manifest beside the files the store reads."""
+    source = store.get_feature_view("sku_period").batch_source
+    found: dict[str, Any] = read_json(Path(source.path).parent / "manifest.json")
+    return found
+
+
+def online_rows(
+    store: FeatureStore, service: str, entity_rows: Sequence[dict[str, str]]
+) -> list[dict[str, Any]]:
+    """What the online store serves for each entity row; null where it has nothing."""
+    features = store.get_feature_service(service)
+    found = store.get_online_features(features=features, entity_rows=list(entity_rows)).to_dict()
+    return [{name: found[name][n] for name in found} for n in range(len(entity_rows))]
+
+
+def parity(store: FeatureStore, as_of: date, sample: int, seed: int) -> dict[str, Any]:
+    """Offline features at the cut-off against what is served online, for a sample of keys.
+
+    Returns:
+        compared: values compared; mismatched: "service feature key: offline, online" of those that
+        differ; max_abs_diff: the largest difference between two numbers.
+    """
+    instant = cutoff(as_of, _manifest(store)["timezone"])
+    found = Comparison()
+    for service in SERVICES:
+        keys = _sampled_keys(store.config.repo_path, service, sample, seed)
+        offline = training_frame(store, service, keys.assign(event_timestamp=instant))
+        online = online_rows(store, service, keys.to_dict("records"))
+        found += compare(service, list(keys.columns), offline, online)
+    return found.as_dict()
+
+
+def _sampled_keys(folder: Path, service: str, sample: int, seed: int) -> pd.DataFrame:
+    import pandas as pd
+
+    found = []
+    for view in SERVICES[service]:
+        record = folder / f"{view}.pushed.parquet"
+        if not record.exists():
+            raise EmptyHistory(f"Nothing was materialized. Received: no {record}")
+        keys = pd.read_parquet(record)
+        found.append(keys.sample(min(sample, len(keys)), random_state=seed, ignore_index=True))
+    return pd.concat(found, axis=1, join="inner")
