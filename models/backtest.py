@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 
 import numpy as np
 import pandas as pd
@@ -34,9 +35,17 @@ class HeldOut:
         return self.actual[PLANNED]
 
     @property
-    def start(self) -> object:
+    def start(self) -> date:
         """The first held-out period."""
-        return self.actual["period"].min()
+        return self._day("min")
+
+    @property
+    def end(self) -> date:
+        """The last held-out period."""
+        return self._day("max")
+
+    def _day(self, which: str) -> date:
+        return date.fromisoformat(str(self.actual["period"].agg(which))[:10])
 
 
 def hold_out(panel: pd.DataFrame, horizon: int) -> HeldOut:

@@ -27,6 +27,7 @@ MODELS = ("demand", "response")
 CHAMPION, PREVIOUS = "champion", "previous"
 EXPERIMENT = "pricebook"
 QUIET = {
+    "TF_CPP_MIN_LOG_LEVEL": "3",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "GIT_PYTHON_REFRESH": "quiet",

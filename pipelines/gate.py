@@ -74,7 +74,7 @@ def gate(
         id=_identity(as_of, challenger, champion),
         as_of=str(as_of),
         data=lineage.versions(settings),
-        held_out=(str(held.start), str(held.actual["period"].max())),
+        held_out=(str(held.start), str(held.end)),
         challenger=challenger,
         champion=champion,
         checks=_checks(as_of, params, settings, held, registry, challenger, champion),

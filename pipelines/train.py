@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from pipelines import lineage
 from pipelines.files import write_json
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("pricebook.train")
 
-ModelName = Literal["demand", "response"]
+EPOCHS_TOLD = 20
 OnEpoch = Callable[[int, dict[str, float]], None]
 
 
@@ -64,10 +64,12 @@ def train(model: str, as_of: date, params: Params, settings: Settings) -> dict[s
         data = lineage.versions(settings)
         run.tags({f"data.{folder}": version for folder, version in data.items()})
 
+        told_every = max(1, getattr(params.train, model, params.train.demand).epochs // EPOCHS_TOLD)
+
         def on_epoch(epoch: int, losses: dict[str, float]) -> None:
             run.metrics({f"epoch_{name}": value for name, value in losses.items()}, step=epoch)
-            told = ", ".join(f"{name} {value:.4f}" for name, value in losses.items())
-            log.info("%s epoch %d: %s", model, epoch + 1, told)
+            if epoch % told_every == 0:
+                log.info("%s epoch %d: %s", model, epoch, _told(losses))
 
         fitted = fit(model, as_of, params, settings, on_epoch)
         run.metrics(fitted.metrics)
@@ -112,6 +114,7 @@ def panel(as_of: date, params: Params, settings: Settings) -> pd.DataFrame:
             f"{settings.features} has no period before the cut-off. Received: {as_of}"
         )
     frame = training_frame(open_store(settings), "demand", rows)
+    frame["period"] = pd.to_datetime(frame["period"])
     return frame.sort_values(["sku", "zone", "period"], ignore_index=True)
 
 
@@ -150,7 +153,8 @@ def _fit_response(as_of: date, params: Params, settings: Settings, on_epoch: OnE
     spec = params.train
     held = backtest.hold_out(panel(as_of, params, settings), spec.horizon)
     segments = pd.read_parquet(settings.features / "segment_period.parquet")
-    segments = segments[segments["period"] < held.start]
+    segments["period"] = pd.to_datetime(segments["period"])
+    segments = segments[segments["period"] < pd.Timestamp(held.start)]
     model = response.fit(held.history, segments, spec.response, spec.seed, on_epoch)
     elasticities = model.elasticities()
     return Fitted(
