@@ -24,7 +24,7 @@ from typing import Any
 from airflow.sdk import Asset, dag, task
 
 from dags.form import refresh_form
-from dags.stage import RETRIES, stage
+from dags.stage import RETRIES, run_id, stage
 from pipelines.run import refresh_inputs
 
 
@@ -43,7 +43,7 @@ def validate() -> dict[str, Any]:
     from pipelines.validate import validate
 
     with stage(refresh_inputs) as (as_of, params, settings):
-        return validate(as_of, params, settings)
+        return validate(as_of, params, settings, run=run_id())
 
 
 @task

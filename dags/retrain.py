@@ -54,12 +54,13 @@ def promote(verdict: dict[str, Any]) -> dict[str, Any]:
     """Make the pair the champion, unless the gate refused it or this is a dry run."""
     from pipelines.promote import promote
 
-    if refused := [check["reason"] for check in verdict["checks"] if not check["passed"]]:
-        raise AirflowSkipException("The gate refused; the champion stays. " + " ".join(refused))
     if not form()["promote"]:
-        raise AirflowSkipException("A dry run: the gate passed the pair; nothing is promoted.")
+        raise AirflowSkipException(f"A dry run. The gate's word: {verdict['refusals'] or 'passed'}")
     with stage(retrain_inputs) as (_, params, settings):
-        return promote(verdict, params, settings)
+        report = promote(verdict, params, settings)
+    if not report["promoted"]:
+        raise AirflowSkipException(f"The champion stays. {'; '.join(verdict['refusals'])}")
+    return report
 
 
 @dag(

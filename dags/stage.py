@@ -23,6 +23,11 @@ def form() -> dict[str, Any]:
     return dict(get_current_context()["params"])
 
 
+def run_id() -> str:
+    """The name of this run, for the alerts it raises."""
+    return str(get_current_context()["run_id"])
+
+
 @contextmanager
 def stage(
     inputs: Callable[[Mapping[str, Any], Settings], Inputs],

@@ -61,6 +61,9 @@ class AirflowRest:
         found = self._ask("GET", "/api/v2/importErrors")["import_errors"]
         return {one["filename"]: one["stack_trace"].strip() for one in found}
 
+    def is_paused(self, dag: str) -> bool:
+        return bool(self._ask("GET", f"/api/v2/dags/{dag}")["is_paused"])
+
     def pause(self, dag: str, paused: bool) -> None:
         self._ask("PATCH", f"/api/v2/dags/{dag}", {"is_paused": paused})
 

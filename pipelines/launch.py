@@ -49,10 +49,11 @@ class Plan:
 
 @dataclass(frozen=True)
 class Server:
-    """A server that was started, and where it is."""
+    """A server that was started, where it is, and the params file it was started with."""
 
     name: str
     url: str
+    params: str
     processes: tuple[Process, ...] = ()
 
     @property
@@ -64,11 +65,13 @@ def start(plan: Plan, settings: Settings, tell: Tell) -> Server:
     """Start a server and wait until it is ready; one that is up already is left as it is.
 
     Raises:
-        ServiceError: its port is taken, a process of it ended, or it is not ready in time.
+        ServiceError: its port is taken, a process of it ended, it is not ready in time, or it is up
+            for another shop.
     """
     with alone(settings):
         known = recorded(settings).get(plan.name)
         if known and known.up:
+            _same_shop(known, settings)
             tell(f"{plan.name}: already up at {known.url}")
             return known
         if known:
@@ -109,7 +112,12 @@ def recorded(settings: Settings) -> dict[str, Server]:
     if not path.exists():
         return {}
     return {
-        name: Server(name, entry["url"], tuple(Process(**one) for one in entry["processes"]))
+        name: Server(
+            name,
+            entry["url"],
+            entry["params"],
+            tuple(Process(**one) for one in entry["processes"]),
+        )
         for name, entry in read_json(path).items()
     }
 
@@ -153,12 +161,24 @@ def logs(settings: Settings) -> Path:
     return settings.state / "logs"
 
 
+def _params(settings: Settings) -> str:
+    return str(settings.params.resolve())
+
+
+def _same_shop(server: Server, settings: Settings) -> None:
+    if server.params != _params(settings):
+        raise ServiceError(
+            f"{server.name} of this home is up with {server.params}; `pricebook down` first, or "
+            f"choose another PRICEBOOK_HOME. Received: {_params(settings)}"
+        )
+
+
 def _start(plan: Plan, settings: Settings, tell: Tell) -> Server:
     began = time.time()
     if plan.prepare:
         tell(f"{plan.name}: preparing its database")
         _prepare(plan, logs(settings) / f"{plan.name}-prepare.log")
-    server = Server(plan.name, plan.url)
+    server = Server(plan.name, plan.url, _params(settings))
     for name, command in plan.commands.items():
         log = logs(settings) / f"{name}.log"
         log.unlink(missing_ok=True)

@@ -8,7 +8,9 @@ process began is kept beside it.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,8 +33,7 @@ class Process:
     def alive(self) -> bool:
         """Whether it runs, and is not another process that was given its pid."""
         try:
-            zombie = psutil.Process(self.pid).status() == psutil.STATUS_ZOMBIE
-            return _began_then(self) and not zombie
+            return _began_then(self) and not _zombie(psutil.Process(self.pid))
         except psutil.NoSuchProcess:
             return False
 
@@ -74,21 +75,48 @@ def members(process: Process) -> list[psutil.Process]:
     return [one for one in found.values() if one.pid != os.getpid()]
 
 
-def stop(processes: Iterable[Process], grace: float = 15.0) -> int:
-    """End the sessions of `processes`: TERM, then KILL for what is left after `grace` seconds.
+def stop(processes: Iterable[Process], graces: tuple[float, float] = (4.0, 8.0)) -> int:
+    """End the sessions of `processes`, politely at first.
+
+    TERM to the leaders; after the first grace (seconds) TERM to all that is left, such as tasks a
+    leader waits for; after the second KILL.
 
     Returns:
         how many processes were ended.
     """
-    living = [one for process in processes for one in members(process)]
-    for one in living:
-        _signal(one, "terminate")
-    _, stubborn = psutil.wait_procs(living, timeout=grace)
-    late = [one for process in processes for one in members(process)]
-    for one in {one.pid: one for one in [*stubborn, *late]}.values():
-        _signal(one, "kill")
-    psutil.wait_procs([*stubborn, *late], timeout=5)
-    return len(living)
+    processes = list(processes)
+    leaders = {process.pid for process in processes}
+    count = len(_living(processes))
+    for one in _living(processes):
+        if one.pid in leaders:
+            _signal(one, "terminate")
+    for grace, last in zip(graces, ("terminate", "kill"), strict=True):
+        _wait(processes, grace)
+        for one in _living(processes):
+            _signal(one, last)
+    _wait(processes, 5.0)
+    return count
+
+
+def _wait(processes: list[Process], grace: float) -> None:
+    deadline = time.monotonic() + grace
+    while _living(processes) and time.monotonic() < deadline:
+        time.sleep(0.1)
+
+
+def _living(processes: Iterable[Process]) -> list[psutil.Process]:
+    """What has not ended; a leader that has, and is our child, is reaped."""
+    for process in processes:
+        with suppress(ChildProcessError):
+            os.waitpid(process.pid, os.WNOHANG)
+    return [one for process in processes for one in members(process) if not _zombie(one)]
+
+
+def _zombie(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True
 
 
 def _began_then(process: Process) -> bool:
