@@ -6,6 +6,7 @@ service runs and `previous` what it ran before.
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 import shutil
@@ -32,6 +33,14 @@ QUIET = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "GIT_PYTHON_REFRESH": "quiet",
 }
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Wait until no other process is in here with the same lock file."""
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 class Run:
@@ -78,6 +87,8 @@ class Registry:
         self._mlflow = mlflow
         self._client = mlflow.MlflowClient(settings.mlflow)
         self._artifacts = settings.state / "mlartifacts"
+        with _alone(settings.state / "mlflow.lock"):  # the first of two trainings makes the tables
+            self._experiment()
 
     def _experiment(self) -> str:
         found = self._client.get_experiment_by_name(EXPERIMENT)
