@@ -18,7 +18,7 @@ from sqlalchemy import (
     event,
     make_url,
 )
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, sessionmaker
 
 from pricebook.errors import LedgerError
@@ -112,7 +112,7 @@ def open_ledger(url: str) -> Ledger:
     try:
         engine = _engine(url)
         Base.metadata.create_all(engine)
-    except (ArgumentError, NoSuchModuleError, ImportError, SQLAlchemyError) as error:
+    except (ImportError, OSError, SQLAlchemyError) as error:
         cause = str(error).splitlines()[0]
         raise LedgerError(f"The ledger cannot be opened: {cause}. Received: {_safe(url)}") from None
     return sessionmaker(engine, expire_on_commit=False)

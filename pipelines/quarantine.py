@@ -219,7 +219,10 @@ def split(
     """
     con.execute(f"create or replace temp table refused as {_refused(table, reasons)}")
     good, bad = into
-    sound = f'select * exclude ("row") from {name(table)} anti join refused using ("row")'
+    sound = f"""
+        select t.* exclude ("row") from {name(table)} t anti join refused using ("row")
+        order by "row"
+    """
     refused = f"""
         select t.* exclude ("row"), r.reasons from {name(table)} t join refused r using ("row")
         order by "row"

@@ -137,7 +137,7 @@ def _judge_rows(bench: _Bench, table: str, of_rows: Sequence[Check]) -> dict[str
     limit = bench.asked.limits.rows_per_batch
     expectations = [_of_rows(check) for check in of_rows]
     for frame in quarantine.frames(bench.con, table, of_rows, bench.calendar, limit):
-        for name, rows in bench.suites.failing(f"{table}, row by row", frame, expectations):
+        for name, rows in bench.suites.failing(f"{table}-rows", frame, expectations):
             quarantine.note(bench.con, table, *named[name], rows)
     return quarantine.counts(bench.con, table)
 
@@ -170,7 +170,7 @@ def _judge_table(bench: _Bench, table: str, figures: Mapping[Check, Figure]) -> 
     values = {check.name: [found.value] for check, found in figures.items()}
     frame = pd.DataFrame(values, dtype=float)
     expectations = [_of_the_table(check) for check in figures]
-    failing = dict(bench.suites.failing(f"{table}, as a whole", frame, expectations))
+    failing = dict(bench.suites.failing(f"{table}-table", frame, expectations))
     for check, found in figures.items():
         if check.name in failing:
             shown = found.evidence[: bench.asked.limits.sample_rows]
@@ -181,7 +181,7 @@ def _about(check: Check) -> dict[str, Any]:
     severity = _GX_SEVERITY[check.severity]
     return {
         "meta": {"check": check.name},
-        "notes": f"{check.name}: {check.why}",
+        "description": f"{check.name}: {check.why}",
         "severity": severity,
     }
 
@@ -247,10 +247,12 @@ class Suites:
         self, name: str, frame: pd.DataFrame, expectations: Sequence[Any]
     ) -> Iterator[tuple[str, list[int]]]:
         """Run a suite on a frame: the checks that fail, each with the index of its failing rows."""
+        from great_expectations.core.run_identifier import RunIdentifier
+
         if not expectations:
             return
         checkpoint = self._checkpoint(name, expectations)
-        answer = checkpoint.run(batch_parameters={"dataframe": frame})
+        answer = checkpoint.run({"dataframe": frame}, run_id=RunIdentifier(run_name=name))
         for run in answer.run_results.values():
             for result in run.results:
                 check = result.expectation_config.meta["check"]

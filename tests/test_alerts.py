@@ -1,0 +1,88 @@
+"""`pricebook alerts` at a shell."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from ledger import Failure, clock, find_alert, list_alerts, open_ledger, raise_alert
+from pipelines.alerts import app
+from pricebook.config import Settings, Severity
+
+SEEN = datetime(2026, 3, 2, 6, tzinfo=UTC)
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    monkeypatch.setenv("PRICEBOOK_HOME", str(tmp_path))
+    monkeypatch.setenv("COLUMNS", "160")
+    settings = Settings()
+    book = open_ledger(settings.ledger)
+    sample = ({"row": 4, "sku": "[ghost]"},)
+    for check, severity in (("orders.sku.known", "warning"), ("orders.rows", "critical")):
+        failure = Failure("orders", check, Severity(severity), "why it matters", 4836, sample)
+        raise_alert(book, failure, run="nightly", seen_at=SEEN)
+    return settings
+
+
+def run(*words: str) -> Result:
+    return CliRunner().invoke(app, words)
+
+
+def test_list_shows_every_alert_the_gravest_first(settings: Settings):
+    shown = run("list").output
+    assert shown.index("orders.rows") < shown.index("orders.sku.known")
+    assert "4,836" in shown
+    assert "2026-03-02 06:00" in shown
+
+
+def test_list_can_be_narrowed(settings: Settings):
+    run("resolve", "orders.rows")
+    assert "orders.rows" not in run("list", "--status", "open").output
+    assert "No alerts." in run("list", "--table", "products").output
+
+
+def test_show_has_the_reason_and_the_rows(settings: Settings):
+    shown = run("show", "orders.sku.known").output
+    assert "why it matters" in shown
+    assert "row=4, sku=[ghost]" in shown
+
+
+def test_assign_and_acknowledge_name_who(settings: Settings):
+    assert "open, owner ana" in run("assign", "1", "ana").output
+    assert "acknowledged, owner bo" in run("acknowledge", "1", "--owner", "bo").output
+
+
+def test_waive_silences_until_a_day_for_a_reason(settings: Settings):
+    until = clock.now().date() + timedelta(days=30)
+    told = run("waive", "1", "--until", str(until), "--reason", "new supplier")
+    assert f"waived until {until} (new supplier)" in told.output
+    assert find_alert(open_ledger(settings.ledger), "1").is_waived(until)
+
+
+@pytest.mark.parametrize("words", [(), ("--until", "2030-01-01"), ("--reason", "x")])
+def test_waive_needs_both_a_day_and_a_reason(settings: Settings, words: tuple[str, ...]):
+    assert run("waive", "1", *words).exit_code == 2
+
+
+def test_a_day_that_has_passed_cannot_be_waived_until(settings: Settings):
+    told = run("waive", "1", "--until", "2001-01-01", "--reason", "x")
+    assert (told.exit_code, "Received: 2001-01-01" in told.stderr) == (1, True)
+
+
+def test_resolve_closes_it_and_the_next_failure_reopens_it(settings: Settings):
+    assert "resolved (reloaded)" in run("resolve", "1", "--reason", "reloaded").output
+    book = open_ledger(settings.ledger)
+    again = Failure("orders", "orders.sku.known", Severity.WARNING, "why", 1)
+    raise_alert(book, again, run="next", seen_at=SEEN + timedelta(days=1))
+    assert "open" in run("list", "--status", "open").output
+    assert len(list_alerts(book)) == 2
+
+
+def test_an_unknown_alert_is_told_in_a_line(settings: Settings):
+    told = run("show", "nothing")
+    assert (told.exit_code, "Received: 'nothing'" in told.stderr) == (1, True)
+    assert "Traceback" not in told.output
