@@ -85,9 +85,9 @@ class Registry:
         settings.state.mkdir(parents=True, exist_ok=True)
         mlflow.set_tracking_uri(settings.mlflow)
         self._mlflow = mlflow
-        self._client = mlflow.MlflowClient(settings.mlflow)
         self._artifacts = settings.state / "mlartifacts"
         with _alone(settings.state / "mlflow.lock"):  # the first of two trainings makes the tables
+            self._client = mlflow.MlflowClient(settings.mlflow)
             self._experiment()
 
     def _experiment(self) -> str:
