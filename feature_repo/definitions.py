@@ -1,7 +1,8 @@
 """Feast's view of the feature files. One module: Feast imports a repo's files by bare name.
 
-The files are those of the home in the environment; `definitions(folder)` is for any other. Every
-feature a model or a quote may read is listed here, and none is a protected attribute.
+`definitions(folder)` is for any home; the stages call it. At module level are those of the default
+home, for Feast's own command line. Every feature a model or a quote may read is listed here, and
+none is a protected attribute.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any
 from feast import Entity, FeatureService, FeatureView, Field, FileSource, ValueType
 from feast.types import Array, Bool, Float64, Int64, String, UnixTimestamp
 
-from pricebook.config import Settings
+from pricebook.config import REPO_ROOT, Settings
 
 PERIOD_FEATURES = {
     "units": Int64,
@@ -115,5 +116,5 @@ def _services(
     return {name: FeatureService(name=name, features=parts) for name, parts in features.items()}
 
 
-# `feast apply` registers what it finds at module level.
-globals().update(definitions(Settings().features))
+# What `feast apply` registers: feature_store.yaml is that of the default home, and so are these.
+globals().update(definitions(Settings(home=REPO_ROOT).features))

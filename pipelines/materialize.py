@@ -40,14 +40,21 @@ PERIOD_DAYS = {"day": 1, "week": 7, "month": 31}
 
 
 def open_store(settings: Settings) -> FeatureStore:
-    """The home's feature store; its definitions are registered if it has none yet."""
+    """The home's feature store; definitions are registered if it has none, or another home's."""
     from feast import FeatureStore
 
     _folder(settings).mkdir(parents=True, exist_ok=True)
     store = FeatureStore(config=_config(settings))
-    if not store.list_feature_services():
+    if not _is_registered(store, settings):
         register(store, settings)
     return store
+
+
+def _is_registered(store: FeatureStore, settings: Settings) -> bool:
+    every: list[Any] = store.list_data_sources()
+    sources = [source for source in every if source.name == "sku_period_file"]
+    wanted = str(settings.features / "sku_period.parquet")
+    return bool(store.list_feature_services()) and [source.path for source in sources] == [wanted]
 
 
 def register(store: FeatureStore, settings: Settings) -> None:
@@ -225,7 +232,7 @@ def _refuse_future(frame: pd.DataFrame, column: str) -> None:
 
 def _manifest(store: FeatureStore) -> dict[str, Any]:
     """The manifest beside the files the store reads."""
-    source = store.get_feature_view("sku_period").batch_source
+    source: Any = store.get_feature_view("sku_period").batch_source
     found: dict[str, Any] = read_json(Path(source.path).parent / "manifest.json")
     return found
 
@@ -247,9 +254,10 @@ def parity(store: FeatureStore, as_of: date, sample: int, seed: int) -> dict[str
         differ; max_abs_diff: the largest difference between two numbers.
     """
     instant = cutoff(as_of, _manifest(store)["timezone"])
+    folder = Path(str(store.config.repo_path))
     found = Comparison()
     for service in SERVICES:
-        keys = _sampled_keys(store.config.repo_path, service, sample, seed)
+        keys = _sampled_keys(folder, service, sample, seed)
         offline = training_frame(store, service, keys.assign(event_timestamp=instant))
         online = online_rows(store, service, keys.to_dict("records"))
         found += compare(service, list(keys.columns), offline, online)
