@@ -130,7 +130,9 @@ def _learn(network: Any, names: Collection[str]) -> None:
         layer.trainable = layer.name in names
 
 
-def predict(network: Any, indices: Ints, ratios: Floats) -> tuple[Floats, Floats]:
+def predict(
+    network: Any, indices: NDArray[np.integer[Any]], ratios: Floats
+) -> tuple[Floats, Floats]:
     """Demand ratios [n, k] at price ratios [n, k], and elasticities [n]."""
     found = network(
         {

@@ -1,0 +1,162 @@
+"""An exported response model, run by LiteRT and numpy alone: what the service imports.
+
+One interpreter behind a lock: an evaluation holds it for microseconds, and a change of batch or
+ladder length costs about ten more.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pricebook.errors import RegistryError
+
+Floats = NDArray[np.float64]
+Indices = NDArray[np.int32]
+
+FORMAT = 1
+MODEL, TABLES = "response.tflite", "response.json"
+
+
+@dataclass(frozen=True)
+class Series:
+    """What is priced, and for whom. The labels are read only where the model has no such series."""
+
+    sku: str
+    zone: str = "all"
+    segment: str = "everyone"
+    department: str = ""
+    category: str = ""
+    product_type: str = ""
+
+
+class Vocabulary:
+    """Names to indices, and the standard errors that go with them (response.json)."""
+
+    def __init__(self, tables: Mapping[str, Any]) -> None:
+        nodes = tables["vocabularies"]
+        self._paths = [
+            {tuple(key): number + 1 for number, key in enumerate(nodes[level])}
+            for level in ("department", "category", "product_type")
+        ]
+        above = np.array(tables["ancestry"], np.int64).reshape(-1, 4) + 1
+        labels = (tuple(key) for key in nodes["series"])
+        self._series = dict(zip(labels, (tuple(row) for row in above.tolist()), strict=True))
+        self._segments = {name: number + 1 for number, name in enumerate(nodes["segment"])}
+        self._variances = [np.array([0.0, *values]) for values in tables["variances"][1:]]
+        self._shop_variance = float(tables["variances"][0][0])
+        self._effect_variances = np.array(tables["effect_sds"]) ** 2
+        self._segment_variances = np.array([0.0, *tables["segment_sds"]]) ** 2
+
+    def indices(self, rows: Sequence[Series]) -> Indices:
+        """[n, 5]: department, category, product type, series, segment; 0 is unknown."""
+        segments, series = self._segments, self._series
+        found = [
+            (*(series.get((row.sku, row.zone)) or self._labels(row)), segments.get(row.segment, 0))
+            for row in rows
+        ]
+        return np.array(found, np.int32).reshape(-1, 5)
+
+    def _labels(self, row: Series) -> tuple[int, int, int, int]:
+        path = (row.department, row.category, row.product_type)
+        department, category, kind = (
+            paths.get(path[: depth + 1], 0) for depth, paths in enumerate(self._paths)
+        )
+        return department, category, kind, 0
+
+    def variance(self, indices: Indices) -> Floats:
+        """[n]: of the value under the softplus; an unknown level adds the width of its effects."""
+        variance = np.full(len(indices), self._shop_variance)
+        for level, (values, effect) in enumerate(
+            zip(self._variances, self._effect_variances, strict=True)
+        ):
+            column = indices[:, level]
+            variance = np.where(column > 0, values[column], variance + effect)
+        return np.asarray(variance + self._segment_variances[indices[:, 4]])
+
+
+class ResponseRuntime:
+    """An exported response model; safe to share between threads.
+
+    A series the model has not seen takes the elasticity of the deepest label it knows (product
+    type, category, department, shop), with a standard error to match; a segment it has not seen is
+    `everyone`.
+    """
+
+    def __init__(self, interpreter: Any, vocabulary: Vocabulary) -> None:
+        signature = interpreter.get_signature_runner()
+        inputs, outputs = signature.get_input_details(), signature.get_output_details()
+        self._indices, self._ratios = inputs["indices"]["index"], inputs["log_ratios"]["index"]
+        self._demand = outputs["demand_ratio"]["index"]
+        self._elasticity = outputs["elasticity"]["index"]
+        self._interpreter, self._lock = interpreter, threading.Lock()
+        self._shape: tuple[int, int] | None = None
+        self.vocabulary = vocabulary
+
+    @classmethod
+    def load(cls, directory: Path) -> ResponseRuntime:
+        """Read response.tflite and response.json.
+
+        Raises:
+            RegistryError: one of them is missing, or is of another format.
+        """
+        from ai_edge_litert.interpreter import Interpreter
+
+        try:
+            content = (directory / MODEL).read_bytes()
+            tables = json.loads((directory / TABLES).read_text())
+        except FileNotFoundError as error:
+            raise RegistryError(f"No exported model. Received: {error.filename}") from None
+        if tables.get("format") != FORMAT:
+            raise RegistryError(
+                f"{directory / TABLES}: format must be {FORMAT}. Received: {tables.get('format')!r}"
+            )
+        return cls(Interpreter(model_content=content, num_threads=1), Vocabulary(tables))
+
+    def demand_ratio(self, rows: Sequence[Series], ratios: Floats) -> Floats:
+        """Expected demand [n, k] at `ratios` [n, k] of the reference price, over that at it.
+
+        Raises:
+            ValueError: `ratios` has another number of rows, or a number that is not above 0.
+        """
+        if ratios.ndim != 2 or len(ratios) != len(rows):
+            raise ValueError(f"ratios must be [{len(rows)}, k]. Received: {ratios.shape}")
+        if not ((ratios > 0) & (ratios < np.inf)).all():
+            raise ValueError(f"ratios must be finite and above 0. Received: {ratios}")
+        return self._run(self.vocabulary.indices(rows), np.log(ratios))[0]
+
+    def elasticity(self, rows: Sequence[Series]) -> Floats:
+        """[n], each below zero."""
+        return self._run(self.vocabulary.indices(rows), np.zeros((len(rows), 1)))[1]
+
+    def stderr(self, rows: Sequence[Series]) -> Floats:
+        """[n]: of each elasticity, by the delta method (see `models.response`)."""
+        indices = self.vocabulary.indices(rows)
+        value = self._run(indices, np.zeros((len(rows), 1)))[1]
+        return np.asarray(-np.expm1(value) * np.sqrt(self.vocabulary.variance(indices)))
+
+    def _run(self, indices: Indices, log_ratios: Floats) -> tuple[Floats, Floats]:
+        if log_ratios.size == 0:
+            return np.empty(log_ratios.shape), np.empty(len(indices))
+        with self._lock:
+            self._resize(log_ratios.shape[0], log_ratios.shape[1])
+            self._interpreter.set_tensor(self._indices, indices)
+            self._interpreter.set_tensor(self._ratios, log_ratios.astype(np.float32))
+            self._interpreter.invoke()
+            demand = self._interpreter.get_tensor(self._demand)
+            value = self._interpreter.get_tensor(self._elasticity)
+        return demand.astype(np.float64), value.astype(np.float64)
+
+    def _resize(self, rows: int, rungs: int) -> None:
+        if self._shape != (rows, rungs):
+            self._interpreter.resize_tensor_input(self._indices, [rows, 5])
+            self._interpreter.resize_tensor_input(self._ratios, [rows, rungs])
+            self._interpreter.allocate_tensors()
+            self._shape = (rows, rungs)

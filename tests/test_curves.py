@@ -1,0 +1,111 @@
+"""Demand curves: closed forms against brute force."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pricebook.curves import (
+    ConstantElasticity,
+    Curve,
+    Linear,
+    Logit,
+    Quadratic,
+    best_between,
+    lambert_w_exp,
+    profit,
+)
+
+costs = st.floats(1, 300)
+prices = st.floats(1, 1000)
+linear = st.builds(Linear, st.floats(500, 5000), st.floats(0.1, 5))
+quadratic = st.builds(Quadratic, st.floats(500, 5000), st.floats(0, 5), st.floats(1e-4, 0.05))
+elastic = st.builds(ConstantElasticity, st.floats(1, 100), st.floats(50, 500), st.floats(-6, -1.2))
+logit = st.builds(Logit, st.floats(1, 100), st.floats(-2, 8), st.floats(0.005, 0.1))
+curves = st.one_of(linear, quadratic, elastic, logit)
+
+
+def brute_force(curve: Curve, cost: float) -> float:
+    ladder = np.linspace(0.5, 6_000, 40_001)
+    return float(max((ladder - cost) * curve.demand(ladder)))
+
+
+@given(curves, costs)
+def test_no_rung_of_a_fine_ladder_earns_more_than_the_optimum(curve, cost):
+    best = profit(curve, curve.optimum(cost), cost)
+    assert best >= brute_force(curve, cost) * (1 - 1e-9) - 1e-9
+
+
+@given(curves, costs)
+def test_the_search_finds_the_closed_form(curve, cost):
+    optimum = curve.optimum(cost)
+    found = best_between(curve, cost, cost, 2 * optimum + cost)
+    assert profit(curve, found, cost) == pytest.approx(
+        profit(curve, optimum, cost), rel=1e-6, abs=1e-9
+    )
+
+
+@given(curves, prices)
+def test_elasticity_is_the_slope_of_log_demand(curve, price):
+    up, down = curve.demand(price * 1.0001), curve.demand(price / 1.0001)
+    if down > up > 1e-6:
+        measured = math.log(up / down) / (2 * math.log(1.0001))
+        assert curve.elasticity(price) == pytest.approx(measured, rel=2e-2, abs=1e-3)
+
+
+@given(curves, prices, prices)
+def test_a_higher_price_never_sells_more(curve, one, other):
+    assert curve.demand(max(one, other)) <= curve.demand(min(one, other))
+
+
+@given(curves)
+def test_arrays_answer_as_single_prices_do(curve):
+    ladder = np.array([10.0, 100.0, 900.0])
+    assert np.allclose(curve.demand(ladder), [curve.demand(float(price)) for price in ladder])
+    assert np.allclose(curve.elasticity(ladder), [curve.elasticity(float(p)) for p in ladder])
+
+
+def test_inelastic_demand_has_no_optimum_short_of_infinity():
+    assert ConstantElasticity(10, 200, -0.8).optimum(100) == math.inf
+
+
+def test_a_bound_holds_inelastic_demand():
+    assert best_between(ConstantElasticity(10, 200, -0.8), 100, 150, 250) == pytest.approx(250)
+
+
+def test_demand_above_the_choke_price_is_none_and_infinitely_elastic():
+    curve = Linear(100, 1)
+    assert curve.demand(150.0) == 0
+    assert curve.elasticity(150.0) == -math.inf
+
+
+@given(st.floats(-50, 700))
+def test_lambert_w_solves_its_equation(log):
+    w = lambert_w_exp(log)
+    assert w + math.log(w) == pytest.approx(log, abs=1e-9)
+
+
+@pytest.mark.parametrize("log", [-1e6, 1e6])
+def test_lambert_w_survives_extremes(log):
+    assert math.isfinite(lambert_w_exp(log))
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: Linear(100, 0),
+        lambda: Quadratic(100, -1, 2),
+        lambda: ConstantElasticity(10, 200, 0.5),
+        lambda: Logit(math.nan, 1, 1),
+    ],
+)
+def test_a_curve_that_does_not_fall_is_refused(build):
+    with pytest.raises(ValueError, match="Received"):
+        build()
+
+
+def test_bounds_the_wrong_way_round_are_refused():
+    with pytest.raises(ValueError, match="low must not be above high"):
+        best_between(Linear(100, 1), 10, 50, 40)
