@@ -154,8 +154,12 @@ class Market:
         profit: Floats = np.bincount(series, weights=gained, minlength=len(prices)).astype(float)
         return profit
 
-    def list_prices(self) -> Floats:
-        return self.listings.list_price.astype(float)
+    def status_quo(self) -> Floats:
+        """Gross profit per series at the prices that were charged."""
+        rows, series = self.rows, self.rows["series"].to_numpy()
+        gained = (rows["price"] - self.listings.unit_cost[series]) * rows["units"]
+        profit: Floats = np.bincount(series, weights=gained, minlength=len(self.listings))
+        return profit.astype(float)
 
     def own_prices(self, elasticities: pd.DataFrame, limits: Quote) -> Floats:
         """The prices (series,) a response model's elasticities lead to, within the guardrails."""

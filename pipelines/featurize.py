@@ -14,6 +14,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipelines import lineage
 from pipelines.files import atomic_dir, write_json
 from pricebook.config import Params, Settings
 from pricebook.errors import EmptyHistory, LeakageError, SourceError
@@ -64,6 +65,7 @@ def featurize(as_of: date, params: Params, settings: Settings) -> dict[str, int]
                 name: _write(con, name, features[name](), folder, calendar) for name in SORTED_BY
             }
             write_json(folder / "manifest.json", _manifest(calendar, rows))
+    lineage.record(settings.features, settings)
     write_json(settings.state / "reports" / "featurize.json", rows)
     return rows
 

@@ -11,6 +11,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipelines import lineage
 from pipelines.files import atomic_dir, write_json
 from pipelines.sources import Source, connect, open_source, quoted
 from pricebook.config import Params, Settings, cutoff
@@ -42,6 +43,7 @@ def ingest(as_of: date, params: Params, settings: Settings) -> dict[str, int]:
     with _connection(params, settings) as connection, atomic_dir(settings.raw) as folder:
         reading = _Ingest(as_of, params, source, connection)
         rows = {table: reading.write(table, folder) for table in source.tables}
+    lineage.record(settings.raw, settings)
     write_json(settings.state / "reports" / "ingest.json", rows)
     return rows
 

@@ -75,7 +75,7 @@ def train(model: str, as_of: date, params: Params, settings: Settings) -> dict[s
         run.metrics(fitted.metrics)
         for name, figure in fitted.figures.items():
             run.figure(figure, name)
-        fitted.model.save(Path(scratch))
+        save(fitted.model, Path(scratch))
         version = registry.register(model, Path(scratch), fitted.example, fitted.output)
         registry.tag(model, version, {"as_of": str(as_of), **data})
         report = {"model": model, "version": version, "run_id": run.id, "metrics": fitted.metrics}
@@ -90,6 +90,16 @@ def fit(model: str, as_of: date, params: Params, settings: Settings, on_epoch: O
     if model not in fits:
         raise ConfigError(f"model: must be one of {', '.join(fits)}. Received: {model!r}")
     return fits[model](as_of, params, settings, on_epoch)
+
+
+def save(model: DemandModel | ResponseModel, folder: Path) -> None:
+    """Write all that is registered of a model: its own files, and a response model's export."""
+    from models.export import export
+    from models.response import ResponseModel
+
+    model.save(folder)
+    if isinstance(model, ResponseModel):
+        export(model, folder)
 
 
 def panel(as_of: date, params: Params, settings: Settings) -> pd.DataFrame:

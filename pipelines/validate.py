@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ledger import Failure, clock, open_ledger
-from pipelines import quarantine
+from pipelines import lineage, quarantine
 from pipelines.asked import Asked, reject_unknown
 from pipelines.files import atomic_dir, write_json
 from pipelines.measures import Calendar, Figure, figure
@@ -42,11 +42,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("pricebook.validate")
 
-_GX_SEVERITY = {
-    Severity.CRITICAL: "critical",
-    Severity.ROW: "warning",
-    Severity.WARNING: "info",
-}
+_GX_SEVERITY = {"critical": "critical", "row": "warning", "warning": "info"}
 
 
 def validate(
@@ -84,13 +80,17 @@ def validate(
             log.info("Data Docs: %s", docs)
             record.keep(outcomes)
             record.stop_if_breached(outcomes, settings.raw)
-    report = {
+    report = _report(outcomes, docs)
+    write_json(settings.state / "reports" / "validate.json", report)
+    return report
+
+
+def _report(outcomes: Sequence[Outcome], docs: Path) -> dict[str, Any]:
+    return {
         "tables": {outcome.table: outcome.report for outcome in outcomes},
         "alerts": sum(len(outcome.failures) for outcome in outcomes),
         "data_docs": str(docs),
     }
-    write_json(settings.state / "reports" / "validate.json", report)
-    return report
 
 
 @dataclass(frozen=True)

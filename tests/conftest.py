@@ -16,7 +16,7 @@ AS_OF = date(2018, 1, 1)
 def params() -> Params:
     """The default shop, on a fiftieth of its skus, with short trainings."""
     whole = load_params(REPO_ROOT / "params.yaml")
-    demand = whole.train.demand.model_copy(update={"epochs": 4})
+    demand = whole.train.demand.model_copy(update={"epochs": 12})
     response = whole.train.response.model_copy(update={"epochs": 60})
     train = whole.train.model_copy(update={"demand": demand, "response": response})
     ingest = whole.ingest.model_copy(update={"sample": 0.02})
