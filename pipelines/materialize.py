@@ -70,22 +70,29 @@ def _folder(settings: Settings) -> Path:
 def _config(settings: Settings) -> Any:
     from feast.repo_config import RepoConfig
 
-    folder = _folder(settings)
-    registry: dict[str, Any] = {"path": str(folder / "registry.db"), "cache_ttl_seconds": 0}
-    if settings.feast_registry_url:
-        registry = {"registry_type": "sql", "path": settings.feast_registry_url}
-    online: dict[str, Any] = {"type": "sqlite", "path": str(folder / "online.db")}
-    if settings.redis_url:
-        online = {"type": "redis", "connection_string": redis_address(settings.redis_url)}
     return RepoConfig(
         project="pricebook",
         provider="local",
-        registry=registry,
+        registry=registry_config(settings),
         offline_store={"type": "duckdb"},
-        online_store=online,
+        online_store=online_config(settings),
         entity_key_serialization_version=3,
-        repo_path=folder,
+        repo_path=_folder(settings),
     )
+
+
+def registry_config(settings: Settings) -> dict[str, Any]:
+    """A file in the home, or a database by URL."""
+    if settings.feast_registry_url:
+        return {"registry_type": "sql", "path": settings.feast_registry_url}
+    return {"path": str(_folder(settings) / "registry.db")}
+
+
+def online_config(settings: Settings) -> dict[str, Any]:
+    """SQLite in the home, or Redis by URL (which needs feast[redis] installed)."""
+    if settings.redis_url:
+        return {"type": "redis", "connection_string": redis_address(settings.redis_url)}
+    return {"type": "sqlite", "path": str(_folder(settings) / "online.db")}
 
 
 def redis_address(url: str) -> str:
