@@ -99,7 +99,7 @@ def _airflow_settings(settings: Settings) -> dict[str, str]:
     }
     return {
         "AIRFLOW_HOME": str(home(settings)),
-        "TF_CPP_MIN_LOG_LEVEL": "2",
+        "TF_CPP_MIN_LOG_LEVEL": "3",
         **{f"AIRFLOW__{name.upper()}": str(value) for name, value in options.items()},
     }
 

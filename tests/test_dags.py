@@ -1,0 +1,153 @@
+"""The DAGs: thin, quick to parse, and with a form that says what it does."""
+
+import json
+import os
+import subprocess
+import sys
+from datetime import date
+
+import pytest
+
+from pipelines.files import write_json
+from pipelines.run import apply_form, refresh_inputs, retrain_inputs
+from pricebook.config import REPO_ROOT, Settings, load_params
+from pricebook.errors import ConfigError, EmptyHistory
+
+HEAVY = ["tensorflow", "keras", "great_expectations", "feast", "mlflow", "dvc", "bentoml", "pandas"]
+
+PARSE = f"""
+import json, re, sys, time
+import airflow.sdk
+from airflow.dag_processing.dagbag import DagBag
+
+found = {{}}
+for name in ("refresh", "retrain"):
+    began = time.perf_counter()
+    bag = DagBag({str(REPO_ROOT / "dags")!r} + f"/{{name}}.py")
+    seconds = time.perf_counter() - began
+    dag = bag.dags.get(name)
+    found[name] = {{
+        "seconds": seconds,
+        "errors": bag.import_errors,
+        "doc": dag.doc_md,
+        "edges": {{task.task_id: sorted(task.downstream_task_ids) for task in dag.tasks}},
+        "retries": {{task.task_id: task.retries for task in dag.tasks}},
+        "outlets": {{task.task_id: [asset.name for asset in task.outlets] for task in dag.tasks}},
+        "form": {{key: dict(field.schema, description=field.description)
+                 for key, field in ((key, dag.params.get_param(key)) for key in dag.params)}},
+        "follows": re.findall(r"Asset\\(name='(\\w+)'", repr(vars(dag)["schedule"])),
+    }}
+found["heavy"] = [name for name in {HEAVY!r} if name in sys.modules]
+print("FOUND" + json.dumps(found, default=str))
+"""
+
+
+@pytest.fixture(scope="module")
+def parsed(tmp_path_factory):
+    """Both DAGs, as Airflow parses them in a process of its own."""
+    home = tmp_path_factory.mktemp("airflow")
+    env = {**os.environ, "AIRFLOW_HOME": str(home), "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
+    done = subprocess.run(
+        [sys.executable, "-c", PARSE],
+        env=env,
+        cwd=home,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.split("FOUND")[1])
+
+
+@pytest.mark.parametrize("dag", ["refresh", "retrain"])
+def test_a_dag_is_parsed_without_errors_in_under_a_second(parsed, dag):
+    assert parsed[dag]["errors"] == {}
+    assert parsed[dag]["seconds"] < 1
+
+
+def test_parsing_imports_no_heavy_framework(parsed):
+    assert parsed["heavy"] == []
+
+
+def test_refresh_runs_its_stages_in_order(parsed):
+    assert parsed["refresh"]["edges"] == {
+        "ingest": ["validate"],
+        "validate": ["featurize"],
+        "featurize": ["materialize"],
+        "materialize": [],
+    }
+
+
+def test_retrain_trains_then_judges_then_promotes(parsed):
+    assert parsed["retrain"]["edges"] == {"train": ["gate"], "gate": ["promote"], "promote": []}
+
+
+def test_only_what_reaches_outside_is_retried(parsed):
+    retries = parsed["refresh"]["retries"] | parsed["retrain"]["retries"]
+    assert {task for task, count in retries.items() if count} == {"ingest", "materialize"}
+
+
+def test_fresh_features_lead_to_a_retraining(parsed):
+    assert parsed["refresh"]["outlets"]["materialize"] == parsed["retrain"]["follows"]
+    assert parsed["retrain"]["follows"] == ["features"]
+
+
+@pytest.mark.parametrize("dag", ["refresh", "retrain"])
+def test_every_field_of_the_form_is_described_and_in_a_section(parsed, dag):
+    form = parsed[dag]["form"]
+    assert len({field["section"] for field in form.values()}) > 1
+    assert all(field["description"] and field["title"] for field in form.values())
+
+
+@pytest.mark.parametrize("dag", ["refresh", "retrain"])
+def test_the_doc_of_a_dag_names_every_task(parsed, dag):
+    assert all(f"`{task}`" in parsed[dag]["doc"] for task in parsed[dag]["edges"])
+
+
+@pytest.mark.parametrize("dag", ["refresh", "retrain"])
+def test_a_dag_file_fits_on_a_screen_or_two(dag):
+    assert len((REPO_ROOT / "dags" / f"{dag}.py").read_text().splitlines()) < 90
+
+
+@pytest.fixture
+def settings(tmp_path):
+    return Settings(home=tmp_path)
+
+
+def test_an_empty_form_changes_nothing():
+    whole = load_params(REPO_ROOT / "params.yaml")
+    assert apply_form({"sample": None, "as_of": None, "promote": True}, whole) == whole
+
+
+def test_a_filled_field_is_put_over_params():
+    params = load_params(REPO_ROOT / "params.yaml")
+    form = {"sample": 0.5, "quarantine_limit": 0.1, "seed": 3}
+    changed = apply_form(form | {"demand_epochs": 2, "response_epochs": 9}, params)
+    assert (changed.ingest.sample, changed.validate_.quarantine_limit) == (0.5, 0.1)
+    assert (changed.train.seed, changed.train.demand.epochs) == (3, 2)
+    assert changed.train.response.epochs == 9
+
+
+def test_a_value_out_of_range_is_named():
+    with pytest.raises(ConfigError, match=r"train\.demand\.epochs.*Received: 0"):
+        apply_form({"demand_epochs": 0}, load_params(REPO_ROOT / "params.yaml"))
+
+
+def test_refresh_reads_up_to_the_day_on_the_form(settings):
+    assert refresh_inputs({"as_of": "2017-06-01"}, settings)[0] == date(2017, 6, 1)
+    assert refresh_inputs({"as_of": None}, settings)[0] == date(2018, 1, 1)
+
+
+def test_a_day_that_is_none_is_named(settings):
+    with pytest.raises(ConfigError, match="Received: '2017-13-01'"):
+        refresh_inputs({"as_of": "2017-13-01"}, settings)
+
+
+def test_retrain_is_as_of_when_the_features_were_built(settings):
+    write_json(settings.features / "manifest.json", {"as_of": "2017-07-01"})
+    assert retrain_inputs({"as_of": None}, settings)[0] == date(2017, 7, 1)
+
+
+def test_retrain_without_features_says_to_refresh_first(settings):
+    with pytest.raises(EmptyHistory, match="run refresh first"):
+        retrain_inputs({}, settings)
