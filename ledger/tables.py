@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     DateTime,
     Dialect,
     Engine,
@@ -63,7 +64,7 @@ class AlertRow(Base):
     check: Mapped[str] = mapped_column("check_name")
     severity: Mapped[str]
     why: Mapped[str]
-    count: Mapped[int] = mapped_column("failing")
+    count: Mapped[int] = mapped_column("failing", BigInteger)
     sample: Mapped[list[Any]]
     first_seen: Mapped[datetime]
     last_seen: Mapped[datetime]
@@ -97,7 +98,7 @@ class PriceRow(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     sku: Mapped[str]
     zone: Mapped[str]
-    price: Mapped[int]
+    price: Mapped[int] = mapped_column(BigInteger)
     effective_from: Mapped[datetime]
     published_at: Mapped[datetime]
     why: Mapped[str]

@@ -80,6 +80,7 @@ def validate(
             log.info("Data Docs: %s", docs)
             record.keep(outcomes)
             record.stop_if_breached(outcomes, settings.raw)
+    lineage.record(settings.validated, settings)
     report = _report(outcomes, docs)
     write_json(settings.state / "reports" / "validate.json", report)
     return report
@@ -114,7 +115,8 @@ def _examine_all(bench: _Bench, raw: Path, folders: tuple[Path, Path]) -> list[O
 def _examine(bench: _Bench, table: str, raw: Path, folders: tuple[Path, Path]) -> Outcome:
     of_rows = bench.asked.of_rows(table)
     failing = _judge_rows(bench, table, of_rows)
-    reasons = {c.name: failing[c.name] for c in of_rows if c.name in failing and _refuses(c)}
+    refusing = (check.name for check in of_rows if check.severity is Severity.ROW)
+    reasons = {name: failing[name] for name in refusing if name in failing}
     good, bad = (folder / f"{table}.parquet" for folder in folders)
     kept, sent = quarantine.split(bench.con, table, list(reasons), raw / good.name, (good, bad))
     figures = _figures(bench, table, _share(kept, sent, reasons))
@@ -125,10 +127,6 @@ def _examine(bench: _Bench, table: str, raw: Path, folders: tuple[Path, Path]) -
     failed = {failure.check for failure in failures}
     passed = tuple(c.name for c in (*of_rows, *figures) if c.name not in failed)
     return Outcome(table, kept, sent, reasons, failures, passed)
-
-
-def _refuses(check: Check) -> bool:
-    return check.severity is Severity.ROW
 
 
 def _judge_rows(bench: _Bench, table: str, of_rows: Sequence[Check]) -> dict[str, int]:

@@ -398,6 +398,41 @@ def split_by(reasons: list[set[str]], folder: Path) -> tuple[int, int]:
     return quarantine.split(con, "orders", ["a", "b"], raw, into)
 
 
+ANY_LINE = st.fixed_dictionaries(
+    {
+        "order_id": st.sampled_from(["o1", "o2", None]),
+        "ordered_at": st.sampled_from([datetime(2026, 3, 1, tzinfo=UTC), None]),
+        "sku": st.sampled_from(["ale", "ghost", None]),
+        "quantity": st.sampled_from([-1, 0, 1, 100, 101, None]),
+        "net_amount": st.sampled_from([-1, 0, 1, None]),
+        "zone": st.sampled_from(["north", None]),
+    }
+)
+
+
+@settings(max_examples=4, deadline=None)
+@given(st.lists(ANY_LINE, min_size=1, max_size=30))
+def test_whatever_the_lines_each_is_validated_or_quarantined_once(lines: list[Row]):
+    """Against the same rules in plain Python."""
+    import tempfile
+
+    sound = [line for n, line in enumerate(lines) if is_sound(line, lines[:n])]
+    with tempfile.TemporaryDirectory() as folder:
+        home = Home(Path(folder))
+        home.write("orders", lines, ORDERS)
+        home.validate(shop(quarantine_limit=1))
+        assert home.read("validated") == sound
+        assert len(home.read("quarantine")) == len(lines) - len(sound)
+        assert all(row["reasons"] for row in home.read("quarantine"))
+
+
+def is_sound(line: Row, before: list[Row]) -> bool:
+    key = ("order_id", "sku")
+    repeats = any(all(line[column] == other[column] for column in key) for other in before)
+    absent = any(value is None for column, value in line.items() if column != "zone")
+    return not repeats and not absent and 0 < line["quantity"] <= 100 and line["net_amount"] > 0
+
+
 def test_a_killed_run_leaves_what_was_there_and_the_next_one_completes(home: Home):
     home.validate()
     before = home.read("validated")
