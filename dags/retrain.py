@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow.sdk import Asset, dag, task
+from airflow.sdk import Asset, TaskGroup, dag, task
 from airflow.sdk.exceptions import AirflowSkipException
 
 from dags.form import MODELS, retrain_form
@@ -28,7 +28,7 @@ from dags.stage import form, stage
 from pipelines.run import retrain_inputs
 
 
-@task(map_index_template="{{ task.op_kwargs['model'] }}")
+@task
 def train(model: str) -> dict[str, Any]:
     """Fit one model. Gives its name, version, MLflow run and metrics."""
     from pipelines.train import train
@@ -40,11 +40,11 @@ def train(model: str) -> dict[str, Any]:
 
 
 @task(trigger_rule="none_failed_min_one_success")
-def gate(trained: list[dict[str, Any]]) -> dict[str, Any]:
+def gate(trained: list[dict[str, Any] | None]) -> dict[str, Any]:
     """Judge the pair against the champion. Gives the verdict, check by check."""
     from pipelines.gate import gate
 
-    versions = {result["model"]: result["version"] for result in trained}
+    versions = {one["model"]: one["version"] for one in trained if one}
     with stage(retrain_inputs) as (as_of, params, settings):
         return gate(as_of, params, settings, versions)
 
@@ -72,7 +72,9 @@ def promote(verdict: dict[str, Any]) -> dict[str, Any]:
 )
 def retrain() -> None:
     """Features become a champion."""
-    promote(gate(train.expand(model=MODELS)))
+    with TaskGroup("train", tooltip="demand and response side by side"):
+        trained = [train.override(task_id=model)(model) for model in MODELS]
+    promote(gate(trained))
 
 
 retrain()

@@ -11,23 +11,20 @@ import httpx
 
 from pricebook.errors import ServiceError
 
-OVER = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
-
 
 @dataclass(frozen=True)
 class Task:
-    """A task of a run; `label` names a mapped instance, `seconds` is None before it starts."""
+    """A task of a run; `seconds` is None before it starts."""
 
     task_id: str
-    map_index: int
-    label: str
     state: str
     attempt: int
     seconds: float | None
 
     @property
-    def over(self) -> bool:
-        return self.state in OVER
+    def label(self) -> str:
+        """Its name as the command line has it: train demand, not train.demand."""
+        return self.task_id.replace(".", " ")
 
 
 class AirflowRest:
@@ -76,7 +73,7 @@ class AirflowRest:
         return str(self._ask("GET", f"/api/v2/dags/{dag}/dagRuns/{run}")["state"])
 
     def tasks(self, dag: str, run: str) -> list[Task]:
-        """The run's tasks, a mapped one once for each instance, in the order they started."""
+        """The run's tasks, in the order they started."""
         found = self._ask("GET", f"/api/v2/dags/{dag}/dagRuns/{run}/taskInstances")
         rows = sorted(found["task_instances"], key=lambda one: one["start_date"] or "9")
         return [_task(one) for one in rows]
@@ -84,7 +81,7 @@ class AirflowRest:
     def log(self, dag: str, run: str, task: Task) -> list[str]:
         """The lines of the task's last attempt."""
         path = f"/api/v2/dags/{dag}/dagRuns/{run}/taskInstances/{task.task_id}/logs"
-        found = self._ask("GET", f"{path}/{max(task.attempt, 1)}?map_index={task.map_index}")
+        found = self._ask("GET", f"{path}/{max(task.attempt, 1)}")
         return [_line(one) for one in found["content"]]
 
     def _ask(self, verb: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
@@ -102,12 +99,8 @@ class AirflowRest:
 
 
 def _task(row: Mapping[str, Any]) -> Task:
-    name, index = str(row["task_id"]), int(row["map_index"])
-    instance = row["rendered_map_index"] or (str(index) if index >= 0 else "")
     return Task(
-        task_id=name,
-        map_index=index,
-        label=f"{name} {instance}".strip(),
+        task_id=str(row["task_id"]),
         state=str(row["state"] or "waiting"),
         attempt=int(row["try_number"]),
         seconds=_seconds(row),
