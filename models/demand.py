@@ -1,17 +1,13 @@
 """How many units, over the horizon, at a planned price: one global LSTM over all series.
 
-An encoder reads a series' past, a decoder what is already planned (promotions, calendar), and a
-head gives the mean and the quantiles at the reference price. The planned price then enters only
-as exp(−β · log(price / reference)) with β = softplus(…) > 0, and β never sees the planned price:
-a higher price cannot mean more demand, at any step or quantile. Quantiles are a cumulative sum of
-softplus terms times the mean, so they cannot cross.
+`fit` learns from a panel, `DemandModel.forecast` answers for any series with a history, trained on
+or not. `models.forecaster` holds the network, `models.windows` what it reads.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,29 +15,31 @@ import keras
 import numpy as np
 import pandas as pd
 import tensorflow as tf
-from keras import layers, ops
+from keras import ops
 
+from models import forecaster
+from models import grid as dense
 from models import windows as seen
-from models.windows import KEY, STATIC, Floats, Grid, Ints, Windows
+from models.forecaster import OnEpoch
+from models.grid import KEY, Floats, Grid, Ints
+from models.windows import Windows
 from pricebook.config import Demand
-
-OnEpoch = Callable[[int, dict[str, float]], None]
+from pricebook.errors import EmptyHistory
 
 MOST_WINDOWS = 40_000
-TWEEDIE_POWER = 1.5
-UNKNOWN_RATE = 0.1
-DROPOUT = 0.0
-EMBEDDING_WIDTH = {"department": 4, "category": 8, "product_type": 8, "sku": 12}
 FORECAST_BATCH = 4096
+EMBEDDING_WIDTH = {"zone": 4, "department": 4, "category": 8, "product_type": 8, "sku": 12}
+DAYS_TO_KNOW_A_YEAR = 540
+OUTCOMES_TO_CALIBRATE = 100
+SPREAD_RANGE = (0.5, 2.0)
 
 
 @dataclass(frozen=True)
 class Shape:
-    """What a trained network was built for; saved beside its weights."""
+    """What a network was built for; saved beside its weights."""
 
     context: int
     horizon: int
-    units: int
     quantiles: tuple[float, ...]
     yearly: bool
     words: dict[str, tuple[str, ...]]  # static column: its vocabulary; index 0 is unknown
@@ -49,19 +47,23 @@ class Shape:
 
 @dataclass(frozen=True)
 class DemandModel:
-    """A trained network and the shape it expects."""
+    """A trained network, the shape it expects, and how far to spread its quantiles.
+
+    `spread` multiplies each quantile's distance from the median.
+    """
 
     network: keras.Model
     shape: Shape
+    spread: float = 1.0
 
     def forecast(self, history: pd.DataFrame, planned: pd.DataFrame) -> pd.DataFrame:
-        """Forecast every series in `planned` for the horizon that follows `history`.
+        """Forecast every series in `planned` over the horizon that follows `history`.
 
         Args:
             history: panel rows up to the origin; the columns `fit` takes. Skus never trained on
                 are welcome: they are read through their category and their own past.
             planned: sku, zone, period, price (minor units; null: as it was last), display,
-                mailer, promotion: one row per series and period of the horizon.
+                mailer, promotion; one row per series and period of the horizon.
 
         Returns:
             sku, zone, period, step (1 is the first), mean, and a column per quantile (q05 …), in
@@ -71,43 +73,45 @@ class DemandModel:
             ValueError: a column is missing, or `planned` is not the whole horizon.
             EmptyHistory: a planned series has no history.
         """
-        grid, origin = seen.with_plan(history, planned, self.shape.horizon)
-        rows = np.arange(len(grid.keys))
-        dates = seen.calendar(grid.periods, self.shape.yearly)
-        pairs = (rows, np.full_like(rows, origin))
-        window = seen.windows(grid, dates, pairs, self.shape.context, self.shape.horizon)
-        return self._told(grid, self._predicted(grid, window), grid.periods[origin:])
+        grid, origin = dense.with_plan(history, planned, self.shape.horizon)
+        names = ["mean", *(f"q{round(100 * q):02d}" for q in self.shape.quantiles)]
+        values = self._predict(grid, origin).reshape(-1, len(names))
+        frame = long_frame(grid.keys, grid.periods[origin:])
+        return frame.assign(**dict(zip(names, values.T, strict=True)))
 
-    def _predicted(self, grid: Grid, window: Windows) -> Floats:
-        inputs = _inputs(window, _codes(grid.keys, self.shape.words))
-        starts = range(0, len(window.scale), FORECAST_BATCH)
+    def _predict(self, grid: Grid, origin: int) -> Floats:
+        """[series, horizon, 1 + quantiles] from column `origin` of the grid on, in units."""
+        rows = np.arange(len(grid.keys))
+        _, window, inputs = _read(grid, self.shape, (rows, np.full_like(rows, origin)))
+        starts = range(0, len(rows), FORECAST_BATCH)
         parts = [
-            ops.convert_to_numpy(
-                self.network({k: v[i : i + FORECAST_BATCH] for k, v in inputs.items()})
-            )
-            for i in starts
+            self._batch({k: v[i : i + FORECAST_BATCH] for k, v in inputs.items()}) for i in starts
         ]
         predicted: Floats = np.concatenate(parts) * window.scale[:, None, None]
         return predicted
 
-    def _told(self, grid: Grid, values: Floats, periods: pd.DatetimeIndex) -> pd.DataFrame:
-        names = ["mean", *(f"q{round(100 * q):02d}" for q in self.shape.quantiles)]
-        frame = long_frame(grid.keys, periods)
-        return frame.assign(**dict(zip(names, values.reshape(-1, len(names)).T, strict=True)))
+    def _batch(self, inputs: dict[str, Any]) -> Floats:
+        said = self.network(inputs)
+        mean, quantiles = (ops.convert_to_numpy(said[name]) for name in ("mean", "quantiles"))
+        median = quantiles[..., [_median(self.shape.quantiles)]]
+        wider = np.maximum(median + self.spread * (quantiles - median), 0)
+        return np.concatenate([mean, wider], axis=-1)
 
     def save(self, folder: Path) -> None:
         """Write demand.keras and demand.json into `folder`."""
         folder.mkdir(parents=True, exist_ok=True)
         self.network.save(folder / "demand.keras")
-        (folder / "demand.json").write_text(json.dumps(self.shape.__dict__, indent=1) + "\n")
+        told = {"spread": self.spread, **asdict(self.shape)}
+        (folder / "demand.json").write_text(json.dumps(told, indent=1) + "\n")
 
     @classmethod
     def load(cls, folder: Path) -> DemandModel:
-        """Read what `save` wrote; forecasts are the same to the last bit."""
+        """Read what `save` wrote; its forecasts are the same."""
         told = json.loads((folder / "demand.json").read_text())
+        spread, quantiles = told.pop("spread"), tuple(told.pop("quantiles"))
         words = {name: tuple(values) for name, values in told.pop("words").items()}
-        shape = Shape(**{**told, "quantiles": tuple(told["quantiles"]), "words": words})
-        return cls(keras.models.load_model(folder / "demand.keras", compile=False), shape)
+        shape = Shape(**told, quantiles=quantiles, words=words)
+        return cls(keras.models.load_model(folder / "demand.keras", compile=False), shape, spread)
 
 
 def fit(
@@ -115,11 +119,16 @@ def fit(
 ) -> DemandModel:
     """Train on the `max_series` series that sold most; the same seed and panel repeat exactly.
 
+    A shorter rehearsal first forecasts the last `horizon` periods unseen: quantiles fitted in
+    sample are too narrow out of it, and the rehearsal says by how much.
+
     Args:
-        panel: sku_period rows strictly before the cut-off, any grain: sku, zone, period, units,
-            price, display, mailer, promotion, and where known department, category, product_type.
+        panel: sku_period rows strictly before the cut-off, at any grain: sku, zone, period,
+            units, price, display, mailer, promotion; department, category and product_type
+            where known.
         horizon: periods to forecast.
-        on_epoch: called after each epoch with its number (from 1) and its losses.
+        on_epoch: called after each epoch, the rehearsal's left out, with its number from 1 and
+            its losses.
 
     Raises:
         EmptyHistory: the history is too short for one training window.
@@ -127,17 +136,10 @@ def fit(
     """
     keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
-    grid = _best_sellers(seen.to_grid(panel), params.max_series)
+    grid = _best_sellers(dense.to_grid(panel), params.max_series)
     shape = _shape(grid, params, horizon)
-    pairs = seen.training_pairs(grid, shape.context, horizon, MOST_WINDOWS)
-    window = seen.windows(
-        grid, seen.calendar(grid.periods, shape.yearly), pairs, shape.context, horizon
-    )
-    inputs = _inputs(window, _codes(grid.keys, shape.words))
-    sold = seen.targets(grid, pairs, window.scale, horizon)
-    network = _network(shape, inputs, seed)
-    _train(network, _Batches(inputs, sold, _weights(window.scale)), params, seed, on_epoch)
-    return DemandModel(network, shape)
+    spread = _rehearsed_spread(grid, shape, params, seed)
+    return DemandModel(_learn(grid, shape, params, seed, on_epoch), shape, spread)
 
 
 def four_period_mean(history: pd.DataFrame, horizon: int) -> pd.DataFrame:
@@ -145,8 +147,8 @@ def four_period_mean(history: pd.DataFrame, horizon: int) -> pd.DataFrame:
 
     Returns sku, zone, period, step, mean as `forecast` does.
     """
-    grid = seen.to_grid(history)
-    frame = long_frame(grid.keys, seen.after(grid.periods, horizon))
+    grid = dense.to_grid(history)
+    frame = long_frame(grid.keys, dense.after(grid.periods, horizon))
     return frame.assign(mean=np.repeat(grid.units[:, -4:].mean(axis=1), horizon))
 
 
@@ -163,27 +165,89 @@ def _best_sellers(grid: Grid, most: int | None) -> Grid:
 
 
 def _shape(grid: Grid, params: Demand, horizon: int) -> Shape:
-    periods = grid.shape[1]
-    days = (grid.periods[-1] - grid.periods[0]).days
     words = {
         name: tuple(sorted(set(grid.keys[name].dropna().astype(str))))
-        for name in STATIC
+        for name in EMBEDDING_WIDTH
         if name in grid.keys
     }
+    if len(words["zone"]) < 2:
+        del words["zone"]
     return Shape(
-        context=max(2, min(params.context, periods - horizon)),
+        context=max(2, min(params.context, grid.shape[1] - horizon)),
         horizon=horizon,
-        units=params.units,
         quantiles=params.quantiles,
-        yearly=days >= 2 * 365,
+        yearly=(grid.periods[-1] - grid.periods[0]).days >= DAYS_TO_KNOW_A_YEAR,
         words=words,
     )
 
 
+def _learn(grid: Grid, shape: Shape, params: Demand, seed: int, on_epoch: OnEpoch) -> keras.Model:
+    at = seen.training_pairs(grid, shape.context, shape.horizon, MOST_WINDOWS)
+    pairs, window, inputs = _read(grid, shape, at)
+    sold = seen.targets(grid, pairs, window.scale, shape.horizon)
+    words = {name: (len(known) + 1, EMBEDDING_WIDTH[name]) for name, known in shape.words.items()}
+    model = forecaster.network(inputs, words, params.units, len(shape.quantiles))
+    data = forecaster.batches(inputs, sold, window.scale, params.batch_size, seed)
+    forecaster.train(model, data, params, on_epoch)
+    return model
+
+
+def _rehearsed_spread(grid: Grid, shape: Shape, params: Demand, seed: int) -> float:
+    """Train short of the last horizon, forecast it, and see how wide the quantiles should be.
+
+    1.0 (as they are) where there is too little to rehearse on.
+    """
+    origin = grid.shape[1] - shape.horizon
+    brief = params.model_copy(update={"epochs": max(1, params.epochs // 2)})
+    try:
+        model = _learn(grid.until(origin), shape, brief, seed, lambda *_: None)
+    except EmptyHistory:
+        return 1.0
+    said = DemandModel(model, shape)._predict(grid, origin)[..., 1:]
+    return conformal_spread(grid.units[:, origin:], said, shape.quantiles)
+
+
+def conformal_spread(sold: Floats, said: Floats, quantiles: tuple[float, ...]) -> float:
+    """How much wider the central interval must be to have held the share it claims to.
+
+    Romano, Patterson and Candès (2019), "Conformalized quantile regression", NeurIPS 32, with the
+    score as a ratio: each outcome's distance from the median over that of the interval's end.
+    The interval is the second widest (10-90 % by default): its ends are the less extreme.
+
+    Args:
+        sold: [series, horizon].
+        said: [series, horizon, quantiles].
+        quantiles: the levels of `said`.
+    """
+    if sold.size < OUTCOMES_TO_CALIBRATE:
+        return 1.0
+    i = min(1, (len(quantiles) - 1) // 2)
+    low, middle, high = (said[..., k] for k in (i, _median(quantiles), len(quantiles) - 1 - i))
+    reach = np.where(sold > middle, high - middle, middle - low)
+    score = np.abs(sold - middle) / np.maximum(reach, 1e-6)
+    share = quantiles[len(quantiles) - 1 - i] - quantiles[i]
+    return float(np.clip(np.quantile(score, share), *SPREAD_RANGE))
+
+
+def _median(quantiles: tuple[float, ...]) -> int:
+    return int(np.argmin(np.abs(np.asarray(quantiles) - 0.5)))
+
+
+def _read(
+    grid: Grid, shape: Shape, pairs: tuple[Ints, Ints]
+) -> tuple[tuple[Ints, Ints], Windows, dict[str, Any]]:
+    dates = seen.calendar(grid.periods, shape.yearly)
+    window = seen.windows(grid, dates, pairs, shape.context, shape.horizon)
+    return pairs, window, _inputs(window, _codes(grid.keys, shape.words))
+
+
 def _codes(keys: pd.DataFrame, words: dict[str, tuple[str, ...]]) -> Ints:
     """[series, static column]: the position in the vocabulary from 1, or 0 if it is not in it."""
-    empty = pd.Series([None] * len(keys), index=keys.index, dtype=object)
-    columns = [pd.Index(words[n]).get_indexer(_text(keys.get(n, empty))) + 1 for n in words]
+    nothing = pd.Series([None] * len(keys), index=keys.index, dtype=object)
+    columns = [
+        pd.Index(known, dtype=object).get_indexer(_text(keys.get(name, nothing))) + 1
+        for name, known in words.items()
+    ]
     return np.stack(columns, axis=1).astype(np.int64)
 
 
@@ -200,111 +264,3 @@ def _inputs(window: Windows, codes: Ints) -> dict[str, Any]:
         "static": static.astype(np.int32),
         "known": (static > 0).astype(np.float32),
     }
-
-
-def _weights(scale: Floats) -> Floats:
-    """By the root of the size, [window]: between every series alike and every unit alike."""
-    root = np.sqrt(scale)
-    weights: Floats = root / root.mean()
-    return weights
-
-
-def _network(shape: Shape, inputs: dict[str, Any], seed: int) -> keras.Model:
-    given = {
-        name: keras.Input(value.shape[1:], name=name, dtype=value.dtype)
-        for name, value in inputs.items()
-    }
-    about = _embedded(shape, given["static"], given["known"], seed)
-    state = layers.LSTM(shape.units, name="encoder")(_beside(given["past"], about, shape.context))
-    start = [layers.Dense(shape.units, activation="tanh")(state) for _ in "hc"]
-    ahead = layers.LSTM(shape.units, return_sequences=True, name="decoder")(
-        _beside(given["future"], about, shape.horizon), initial_state=start
-    )
-    both = ops.concatenate([ahead, _beside(given["future"], state, shape.horizon)], axis=-1)
-    hidden = layers.Dense(shape.units, activation="gelu", name="hidden")(
-        layers.Dropout(DROPOUT, seed=seed)(_beside(both, about, shape.horizon))
-    )
-    return keras.Model(given, _demand(hidden, given["log_price"], len(shape.quantiles)))
-
-
-def _embedded(shape: Shape, static: Any, known: Any, seed: int) -> Any:
-    """One vector per series; an unknown word is zeros, and so is a known one now and then."""
-    known = layers.Dropout(UNKNOWN_RATE, seed=seed, name="forget")(known)
-    parts = [
-        layers.Embedding(len(words) + 1, EMBEDDING_WIDTH[name], name=name)(static[:, i])
-        * known[:, i : i + 1]
-        for i, (name, words) in enumerate(shape.words.items())
-    ]
-    return ops.concatenate(parts, axis=-1)
-
-
-def _beside(sequence: Any, vector: Any, length: int) -> Any:
-    return ops.concatenate([sequence, layers.RepeatVector(length)(vector)], axis=-1)
-
-
-def _demand(hidden: Any, log_price: Any, quantiles: int) -> Any:
-    """[window, horizon, 1 + quantiles]: the mean, then the quantiles, in units over scale."""
-    start = keras.initializers.Constant
-    beta = layers.Dense(1, activation="softplus", bias_initializer=start(1.0), name="beta")(hidden)
-    level = layers.Dense(1, name="level")(hidden)
-    mean = ops.exp(ops.clip(level, -8.0, 4.0) - beta * log_price)
-    gaps = layers.Dense(
-        quantiles, activation="softplus", bias_initializer=start(-1.5), name="gaps"
-    )(hidden)
-    return ops.concatenate([mean, mean * ops.cumsum(gaps, axis=-1)], axis=-1)
-
-
-@dataclass(frozen=True)
-class _Batches:
-    inputs: dict[str, Any]
-    sold: Floats
-    weight: Floats
-
-    def dataset(self, size: int, seed: int) -> tf.data.Dataset:
-        weight = np.repeat(self.weight[:, None], self.sold.shape[1], axis=1)
-        whole = tf.data.Dataset.from_tensor_slices((self.inputs, self.sold[..., None], weight))
-        return whole.shuffle(len(self.sold), seed=seed).batch(size).prefetch(2)
-
-    def steps(self, size: int) -> int:
-        return -(-len(self.sold) // size)
-
-
-def _loss(quantiles: Sequence[float]) -> Callable[[Any, Any], Any]:
-    """Tweedie deviance on the mean plus the pinball losses of the quantiles, [window, horizon].
-
-    The deviance, without the terms of y alone, is −y μ^(1−p)/(1−p) + μ^(2−p)/(2−p): Jørgensen
-    (1987), "Exponential dispersion models", JRSS B 49(2).
-    """
-    levels = np.asarray(quantiles, dtype=np.float32)
-    power = TWEEDIE_POWER
-
-    def loss(sold: Any, said: Any) -> Any:
-        mean = said[..., 0]
-        y = sold[..., 0]
-        deviance = ops.power(mean, 2 - power) / (2 - power) + y * ops.power(mean, 1 - power) / (
-            power - 1
-        )
-        error = sold - said[..., 1:]
-        return deviance + ops.mean(ops.maximum(levels * error, (levels - 1) * error), axis=-1)
-
-    return loss
-
-
-def _train(
-    network: keras.Model, batches: _Batches, params: Demand, seed: int, on_epoch: OnEpoch
-) -> None:
-    steps = params.epochs * batches.steps(params.batch_size)
-    rate = keras.optimizers.schedules.CosineDecay(params.learning_rate, steps)
-    network.compile(
-        keras.optimizers.Adam(rate, clipnorm=1.0), loss=_loss(params.quantiles), jit_compile=False
-    )
-    told = keras.callbacks.LambdaCallback(
-        on_epoch_end=lambda epoch, logs: on_epoch(epoch + 1, dict(logs or {}))
-    )
-    network.fit(
-        batches.dataset(params.batch_size, seed),
-        epochs=params.epochs,
-        shuffle=False,  # the dataset shuffles itself
-        verbose=0,
-        callbacks=[told],
-    )

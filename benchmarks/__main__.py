@@ -1,0 +1,7 @@
+"""Run every benchmark, one after the other, each in a process of its own: `python -m benchmarks`."""
+
+import subprocess
+import sys
+
+for name in ("forecast", "featurize"):
+    subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], check=True)

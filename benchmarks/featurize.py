@@ -1,0 +1,113 @@
+"""Peak memory of `featurize`, and its time on all rows against a tenth of them.
+
+    python -m benchmarks.featurize
+
+Reads the validated tables of PRICEBOOK_HOME and leaves them alone: each run has its own process
+and a home of its own in a temporary folder. A tenth is the skus whose hash ends in 0. Writes
+.pricebook/benchmarks/featurize.json.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from pipelines.featurize import featurize
+from pipelines.files import write_json
+from pricebook.config import Settings, load_params
+
+MAX_MEMORY_MB = 3_000  # decimal, so stricter than 3 GiB
+MAX_TIME_RATIO = 1.3  # all rows against ten times a tenth of them
+RUNS = 3
+SCALED = ("orders", "promotions")
+
+
+def measure(home: Path) -> dict[str, Any]:
+    """Run the stage here a few times: the fastest, and this process's peak memory.
+
+    The first run also pays for imports, which cost the same however many rows there are.
+    """
+    settings = Settings(home=home)
+    params = load_params(settings.params)
+    if params.as_of is None:
+        sys.exit(f"as_of must be set for a benchmark. Received: {settings.params}")
+    seconds = []
+    for _ in range(RUNS):
+        start = time.perf_counter()
+        rows = featurize(params.as_of, params, settings)
+        seconds.append(time.perf_counter() - start)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return {
+        "seconds": min(seconds),
+        "first_seconds": seconds[0],
+        "peak_mb": peak / 1e6,
+        "rows": rows,
+    }
+
+
+def _in_a_fresh_process(home: Path) -> dict[str, Any]:
+    command = [sys.executable, "-m", "benchmarks.featurize", str(home)]
+    run = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    found: dict[str, Any] = json.loads(run.stdout.splitlines()[-1])
+    return found
+
+
+def _copy(validated: Path, home: Path, tenth: bool) -> int:
+    """Put the tables, or a tenth of their rows, into another home; the rows of those that scale."""
+    target = Settings(home=home).validated
+    target.mkdir(parents=True)
+    rows = 0
+    for path in sorted(validated.glob("*.parquet")):
+        keep = "hash(sku) % 10 = 0" if tenth and path.stem in SCALED else "true"
+        query = f"select * from '{path}' where {keep}"
+        duckdb.execute(f"copy ({query}) to '{target / path.name}' (format parquet)")
+        if path.stem in SCALED:
+            (count,) = duckdb.execute(
+                f"select count(*) from '{target / path.name}'"
+            ).fetchone() or (0,)
+            rows += count
+    return rows
+
+
+def main() -> None:
+    validated = Settings().validated
+    if not (validated / "orders.parquet").exists():
+        sys.exit(f"Run `pricebook ingest` and `pricebook validate` first. Received: {validated}")
+    found: dict[str, dict[str, Any]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("tenth", "all"):
+            home = Path(folder) / name
+            rows_in = _copy(validated, home, tenth=name == "tenth")
+            found[name] = {"rows_in": rows_in, **_in_a_fresh_process(home)}
+    ratio = found["all"]["seconds"] / (10 * found["tenth"]["seconds"])
+    _report(found, ratio)
+    result = {**found, "time_ratio": ratio}
+    write_json(Settings().state / "benchmarks" / "featurize.json", result)
+    if found["all"]["peak_mb"] > MAX_MEMORY_MB or ratio > MAX_TIME_RATIO:
+        sys.exit("featurize is over its limits.")
+
+
+def _report(found: dict[str, dict[str, Any]], ratio: float) -> None:
+    lines = ["| rows in | seconds | peak memory (MB) |", "|---|---|---|"]
+    lines += [
+        f"| {run['rows_in']:,} | {run['seconds']:.1f} | {run['peak_mb']:,.0f} |"
+        for run in found.values()
+    ]
+    lines += [f"\nPeak memory is to stay under {MAX_MEMORY_MB:,} MB."]
+    lines += [f"Time on all rows is {ratio:.2f} x ten times a tenth's; at most {MAX_TIME_RATIO}."]
+    sys.stdout.write("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        sys.stdout.write(json.dumps(measure(Path(sys.argv[1]))) + "\n")
+    else:
+        main()
