@@ -16,6 +16,7 @@ from models.orthogonal import Residuals
 Floats = NDArray[np.float64]
 
 VARIANCE_ROWS = 8.0  # rows' worth of the shop's noise in a series' noise
+ROUNDS = 50  # of Paule and Mandel's iteration; it needs about ten
 LAGS = 3  # periods over which the noise of a series may be correlated
 
 
@@ -28,11 +29,23 @@ class Evidence:
 
     @property
     def pooled(self) -> tuple[float, float]:
-        """One slope for the shop, and its standard error; NaN and infinity without evidence."""
-        total = float(self.precision.sum())
-        if total == 0:
+        """The mean slope of the shop's series and its standard error, by random effects.
+
+        Series differ by more than their noise, so the precise ones may not speak for all: the
+        variance between them joins that within (Paule & Mandel 1982). NaN and infinity without
+        evidence.
+        """
+        used = self.precision > 0
+        if not used.any():
             return float("nan"), float("inf")
-        return float(self.precision @ self.slope / total), total**-0.5
+        slope, noise, between = self.slope[used], 1 / self.precision[used], 0.0
+        for _ in range(ROUNDS):
+            weight = 1 / (noise + between)
+            mean = float(weight @ slope / weight.sum())
+            squares = (slope - mean) ** 2
+            excess = float(weight @ squares) - (len(slope) - 1)
+            between = max(between + excess / max(float(weight**2 @ squares), 1e-300), 0.0)
+        return mean, float(weight.sum() ** -0.5)
 
 
 def evidence(left: Residuals, size: int, min_rows: int) -> Evidence:

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models import network
-from models.response import EVERYONE, ResponseModel, Tables
+from models.response import ResponseModel, Tables
 from models.runtime import FORMAT, MODEL, TABLES, ResponseRuntime, Series, Vocabulary
+from models.segments import EVERYONE
 
 Floats = NDArray[np.float64]
 

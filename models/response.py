@@ -31,12 +31,11 @@ from models.evidence import Evidence, evidence
 from models.hierarchy import EFFECT_SD, LEVELS, Posterior, Tree, posterior, tree
 from models.network import OnEpoch
 from models.orthogonal import PROMOTION, Residuals, residuals, usable
-from models.segments import Deviations, deviations
+from models.segments import EVERYONE, Deviations, deviations
 from pricebook.config import Response
 
 Floats = NDArray[np.float64]
 
-EVERYONE = "everyone"
 SHOP_PRIOR = (float(np.log(np.expm1(1.5))), 1.0)  # before the softplus: mean, standard deviation
 SEGMENT_SD = 0.3  # before the softplus: how far a segment may stray from the shop
 ROUNDS = 60
@@ -50,7 +49,8 @@ log = logging.getLogger("pricebook.train")
 class Summary:
     """The shop in one line each: the pooled elasticity, and what leaving the promotions in does.
 
-    `pooled` weighs series by the precision of their slopes, `mean` by their units after shrinkage.
+    `pooled` is the random-effects mean of the series' slopes, before the hierarchy and the sign;
+    `mean` is the mean of the fitted elasticities by units.
     """
 
     pooled: float

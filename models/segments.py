@@ -22,6 +22,8 @@ from models.orthogonal import PROMOTION
 
 Floats = NDArray[np.float64]
 
+EVERYONE = "everyone"  # the shop as a whole; never estimated here
+
 RIDGE = 1.0  # keeps a segment of a few shoppers finite
 SHARE_UNITS = 5.0  # units' worth of the segment's overall share in its share of a sku or period
 ROUNDS = 30
@@ -47,7 +49,7 @@ def deviations(segments: pd.DataFrame, priced: pd.DataFrame) -> Deviations:
     Segments are centred so that the shop's own mix deviates by nothing. Fewer than two segments,
     or rows without a match, give no deviation with an infinite standard error, never an error.
     """
-    names = tuple(sorted(segments["segment"].dropna().unique()))
+    names = tuple(sorted(set(segments["segment"].dropna()) - {EVERYONE}))
     cells = _cells(segments, priced, names)
     none = Deviations(names, np.zeros(len(names)), np.full(len(names), np.inf))
     if len(names) < 2 or cells.empty:

@@ -151,7 +151,7 @@ def test_threads_of_different_batches_do_not_mix(runtime):
 
 @pytest.mark.parametrize("wrong", [0.0, -1.0, np.nan, np.inf])
 def test_a_price_that_is_no_price_is_refused(runtime, wrong):
-    with pytest.raises(ValueError, match="finite and above 0. Received"):
+    with pytest.raises(ValueError, match=r"finite and above 0\. Received"):
         runtime.demand_ratio([Series("s1")], np.array([[wrong]]))
 
 

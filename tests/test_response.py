@@ -257,5 +257,5 @@ def test_segments_that_match_no_row_deviate_by_nothing(market):
 
 
 def test_a_history_without_a_sale_is_named(market):
-    with pytest.raises(EmptyHistory, match="units and a price above zero.*Received: 4800 rows"):
+    with pytest.raises(EmptyHistory, match=r"units and a price above zero.*Received: 4800 rows"):
         quick(market.panel.assign(units=0))
