@@ -97,7 +97,7 @@ class Validate(Section):
     severities: dict[str, Severity] = Field(
         default_factory=dict, description="check name: the severity this shop gives it"
     )
-    rows_per_batch: Annotated[int, Field(ge=1_000)] = 4_000_000
+    rows_per_batch: Annotated[int, Field(ge=1_000)] = 2_000_000
     sample_rows: Annotated[int, Field(ge=0, le=100)] = 5
 
 
@@ -139,7 +139,7 @@ class Response(Section):
 
     folds: Annotated[int, Field(ge=2)] = 4
     epochs: Annotated[int, Field(ge=1)] = 200
-    learning_rate: Annotated[float, Field(gt=0)] = 2e-2
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-1
     min_sales_periods: Annotated[int, Field(ge=2)] = 8
 
 
@@ -255,6 +255,7 @@ class Settings(BaseSettings):
     airflow_database_url: str | None = None
     feast_registry_url: str | None = None
     redis_url: str | None = None
+    signing_key: str | None = Field(None, repr=False, description="of quotes; made on first use")
 
     @cached_property
     def data(self) -> Path:
