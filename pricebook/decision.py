@@ -180,6 +180,6 @@ def _explained(decision: Decision, prices: Sequence[int], trail: Sequence[Bound]
     reasons = tuple(
         Reason(bound.rule, before, after, bound.text)
         for bound, (before, after) in zip(trail, pairwise(prices), strict=True)
-        if before != after
+        if before != after or bound.rule == "model"
     )
     return replace(decision, price=prices[-1], reasons=reasons)

@@ -20,7 +20,7 @@ WIDEST_GAP = 0.05  # of the list price; a wider gap leaves a cheap item no choic
 NARROWEST_GAP = 0.005  # of the list price; a narrower one is not a different price to a shopper
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=8_192)
 def rungs(list_price: int, endings: tuple[int, ...]) -> Ints:
     """Every price the ladder allows from above zero to the list price, ascending, read-only.
 

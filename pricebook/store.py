@@ -1,0 +1,42 @@
+"""Where the feature store is, as Feast's own settings: one place for whoever opens it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from pricebook.config import Settings
+
+
+def store_folder(settings: Settings) -> Path:
+    return settings.state / "feast"
+
+
+def registry_settings(settings: Settings) -> dict[str, Any]:
+    """The registry: a file in the home, or a database by URL."""
+    if settings.feast_registry_url:
+        return {"registry_type": "sql", "path": settings.feast_registry_url}
+    return {"path": str(store_folder(settings) / "registry.db"), "cache_ttl_seconds": 0}
+
+
+def online_settings(settings: Settings) -> dict[str, Any]:
+    """The online store: SQLite in the home, or Redis by URL."""
+    if settings.redis_url:
+        return {"type": "redis", "connection_string": redis_address(settings.redis_url)}
+    return {"type": "sqlite", "path": str(store_folder(settings) / "online.db")}
+
+
+def redis_address(url: str) -> str:
+    """A Redis URL as Feast wants it.
+
+    >>> redis_address("redis://:secret@cache:6380/2")
+    'cache:6380,db=2,password=secret'
+    """
+    parts = urlsplit(url)
+    address = [f"{parts.hostname}:{parts.port or 6379}"]
+    if parts.path.strip("/"):
+        address.append(f"db={parts.path.strip('/')}")
+    if parts.password:
+        address.append(f"password={parts.password}")
+    return ",".join([*address, "ssl=true"] if parts.scheme == "rediss" else address)

@@ -1,0 +1,88 @@
+"""The bundle in service, and the watch for a newer one."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from pricebook.errors import PricebookError
+from serving import bundle as bundles
+from serving.bundle import Bundle
+
+log = logging.getLogger("pricebook.champion")
+
+Stamp = tuple[int, int]  # of bundle.json: inode and time of change
+
+
+class Champion:
+    """Holds the bundle in service; `refresh` swaps it when the promoted one has changed.
+
+    A request takes `bundle` once and keeps it, so a swap drops nothing. A bundle that cannot be
+    read, or fails its golden quotes, never serves: the one before stays, and `problem` says why.
+    """
+
+    def __init__(self, pointer: Path, packed: Path | None = None) -> None:
+        self.pointer = pointer
+        self.bundle: Bundle | None = None
+        self.problem = f"no champion has been promoted: there is no {pointer / 'bundle.json'}"
+        self._stamp: Stamp | None = None
+        if not self.refresh() and self.bundle is None and packed is not None:
+            self._take(packed)
+
+    def refresh(self) -> bool:
+        """Swap to the promoted bundle if it is another one than before; whether it was swapped."""
+        stamp = self._seen()
+        if stamp is None or stamp == self._stamp:
+            return False
+        self._stamp = stamp
+        return self._take(self.pointer)
+
+    def _seen(self) -> Stamp | None:
+        try:
+            seen = (self.pointer / "bundle.json").stat()
+        except OSError:
+            return None
+        return seen.st_ino, seen.st_mtime_ns
+
+    def _take(self, folder: Path) -> bool:
+        try:
+            bundle = bundles.load(folder)
+            bundles.check(bundle)
+        except PricebookError as error:
+            self.problem = str(error)
+            log.error("The bundle in %s does not serve: %s", folder, error)
+            return False
+        self.bundle, self.problem = bundle, ""
+        settle()
+        versions = {name: model.version for name, model in bundle.about.models.items()}
+        log.info("Serving %s of %s from %s.", versions, bundle.about.as_of, folder)
+        return True
+
+
+def settle() -> None:
+    """Keep the collector from walking what is loaded: its walks are the tail of the latency."""
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
+
+
+class Watch(threading.Thread):
+    """Calls `look` every `every` seconds until stopped; an error is logged, and it goes on."""
+
+    def __init__(self, look: Callable[[], None], every: float) -> None:
+        super().__init__(name="pricebook-watch", daemon=True)
+        self._look, self._every, self._stop_asked = look, every, threading.Event()
+
+    def run(self) -> None:
+        while not self._stop_asked.wait(self._every):
+            try:
+                self._look()
+            except Exception:
+                log.exception("The watch stumbled, and goes on.")
+
+    def stop(self) -> None:
+        self._stop_asked.set()

@@ -1,0 +1,147 @@
+"""What the online store knows of shoppers: segment and consent. The only Feast door in serving.
+
+A shopper's price must not hang on a store that does not answer: every look-up has a deadline, a
+store that failed is left alone for a while, and whoever asks meanwhile is told why at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as Late
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pricebook.config import Settings
+from pricebook.store import online_settings, registry_settings, store_folder
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
+
+log = logging.getLogger("pricebook.online")
+
+FEATURES = ("shopper:segment", "shopper:consent_personalised")
+DEADLINE = 0.25  # seconds a look-up may take
+REST = 2.0  # seconds a store that failed is left alone
+# Serving never reads the offline store; naming a distant one spares the import of a local one.
+NO_OFFLINE_STORE = {"type": "remote", "host": "localhost"}
+NOBODY = ""  # a customer nobody is; asking for it shows whether the store answers
+
+
+class Unreachable(Exception):
+    """The online store does not answer; the message says why, without addresses or secrets."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of a shopper; None where nothing is."""
+
+    segment: str | None
+    consented: bool | None
+
+
+class Shoppers:
+    """Looks shoppers up by customer_id, one thread at a time."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="pricebook-online")
+        self._store: FeatureStore | None = None
+        self._opened: tuple[int, int] | None = None
+        self._why, self._rested_at = "", 0.0
+
+    async def look_up(self, ids: Sequence[str]) -> dict[str, Known]:
+        """What is known of these customers; with no ids, only whether the store is there.
+
+        Raises:
+            Unreachable: the store is gone, broken, locked or late, or was a moment ago.
+        """
+        if self._why and time.monotonic() < self._rested_at:
+            raise Unreachable(self._why)
+        if not ids:
+            self._require_files()
+            return {}
+        asked = asyncio.get_running_loop().run_in_executor(self._thread, self._read, list(ids))
+        try:
+            found = await asyncio.wait_for(asked, DEADLINE)
+        except Exception as error:
+            raise self._failed(error) from error
+        self._why = ""
+        return found
+
+    def probe(self) -> None:
+        """Find out, outside any request, whether the store answers."""
+        if self._why and time.monotonic() < self._rested_at:
+            return
+        try:
+            self._thread.submit(self._read, [NOBODY]).result(timeout=30)
+        except Exception as error:
+            self._failed(error)
+        else:
+            self._why = ""
+
+    def close(self) -> None:
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    def _require_files(self) -> tuple[int, int] | None:
+        """Which SQLite file it is; another one since means that the store must be opened anew."""
+        if self._settings.redis_url:
+            return None
+        try:
+            seen = (store_folder(self._settings) / "online.db").stat()
+        except OSError as error:
+            raise self._failed(error) from error
+        return seen.st_dev, seen.st_ino
+
+    def _read(self, ids: list[str]) -> dict[str, Known]:
+        file = self._require_files()
+        if self._store is None or file != self._opened:
+            self._store, self._opened = _open(self._settings), file
+        answer = self._store.get_online_features(
+            features=list(FEATURES), entity_rows=[{"customer_id": one} for one in ids]
+        )
+        columns: dict[str, list[Any]] = answer.to_dict()
+        rows = zip(ids, columns["segment"], columns["consent_personalised"], strict=True)
+        return {one: Known(segment, consented) for one, segment, consented in rows}
+
+    def _failed(self, error: BaseException) -> Unreachable:
+        if isinstance(error, Unreachable):
+            return error
+        why = _in_words(error)
+        if why != self._why:
+            log.error("The online store does not answer: %s (%r)", why, error)
+        self._why, self._rested_at = why, time.monotonic() + REST
+        if not isinstance(error, Late):
+            self._store = None
+        return Unreachable(why)
+
+
+def _in_words(error: BaseException) -> str:
+    if isinstance(error, Late):
+        return "the online store is late or locked"
+    if isinstance(error, FileNotFoundError):
+        return "the online store is gone"
+    return "the online store cannot be read"
+
+
+def _open(settings: Settings) -> FeatureStore:
+    """The home's store, as materialized; nothing is created where there is none."""
+    from feast import FeatureStore
+    from feast.repo_config import RepoConfig
+
+    registry = registry_settings(settings)
+    if not settings.feast_registry_url and not (store_folder(settings) / "registry.db").exists():
+        raise FileNotFoundError("no feature registry")
+    config = RepoConfig(
+        project="pricebook",
+        provider="local",
+        registry=registry,
+        online_store=online_settings(settings),
+        offline_store=NO_OFFLINE_STORE,
+        entity_key_serialization_version=3,
+        repo_path=store_folder(settings),
+    )
+    return FeatureStore(config=config)

@@ -1,0 +1,60 @@
+"""Requests that are refused: one exception, one typed JSON body, and how a body is read."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from starlette.requests import Request
+
+LONGEST_ECHO = 200  # characters of a wrong value that are sent back
+
+B = TypeVar("B", bound=BaseModel)
+
+
+class Refusal(Exception):
+    """A request that is not answered: HTTP status, a word for programs, and one for people."""
+
+    def __init__(self, status: int, error: str, detail: str, received: Any = None) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.body = {"error": error, "detail": detail, "received": _echo(received)}
+
+
+def _echo(received: Any) -> Any:
+    text = received if isinstance(received, str) else repr(received)
+    if len(text) <= LONGEST_ECHO:
+        return received
+    return f"{text[:LONGEST_ECHO]}..."
+
+
+async def read(request: Request, largest: int) -> bytes:
+    """The body, refused with 413 as soon as it is larger than `largest` bytes."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > largest:
+            detail = f"The body is larger than {largest} bytes."
+            raise Refusal(413, "body_too_large", detail, f"more than {largest} bytes")
+    return bytes(body)
+
+
+def parse(model: type[B], body: bytes) -> B:
+    """The body as a request.
+
+    Raises:
+        Refusal: 400 where it is not JSON, 422 where it is not this request; names the field.
+    """
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as error:
+        raise _refusal(error, body) from None
+
+
+def _refusal(error: ValidationError, body: bytes) -> Refusal:
+    problem = error.errors(include_url=False, include_context=False)[0]
+    if problem["type"] == "json_invalid":
+        received = body[: LONGEST_ECHO + 1].decode(errors="replace")
+        return Refusal(400, "malformed_body", f"{problem['msg']}.", received)
+    where = ".".join(str(part) for part in problem["loc"]) or "the body"
+    return Refusal(422, "invalid_body", f"{where}: {problem['msg']}.", problem["input"])
