@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from pipelines import lineage
 from pipelines.files import atomic_dir, write_json
 from pricebook.config import Params, Settings
-from pricebook.errors import EmptyHistory, LeakageError, SourceError
+from pricebook.errors import ConfigError, EmptyHistory, LeakageError, SourceError
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -54,11 +54,12 @@ def featurize(as_of: date, params: Params, settings: Settings) -> dict[str, int]
 
     Raises:
         SourceError: there are no validated orders.
+        ConfigError: the shop prices by zone, and its orders have none.
         EmptyHistory: nothing before the cut-off is whole, or no sku sold often enough.
         LeakageError: a feature row would be known only after the cut-off.
     """
     with _duckdb(params, settings) as con:
-        tables = _read(con, settings.validated)
+        tables = _read(con, settings.validated, params.shop.by_zone)
         calendar, features = _features(con, tables, params, as_of)
         with atomic_dir(settings.features) as folder:
             rows = {
@@ -88,7 +89,7 @@ def _duckdb(params: Params, settings: Settings) -> Iterator[Backend]:
         shutil.rmtree(spill, ignore_errors=True)
 
 
-def _read(con: Backend, validated: Path) -> Tables:
+def _read(con: Backend, validated: Path, by_zone: bool) -> Tables:
     from pricebook.features import Tables
 
     if not (validated / "orders.parquet").exists():
@@ -99,9 +100,12 @@ def _read(con: Backend, validated: Path) -> Tables:
         if (validated / f"{name}.parquet").exists()
     }
     for name in WITHOUT.keys() - given.keys():
-        log.warning("There are no %s: %s.", name.replace("_", " "), WITHOUT[name])
-    for column in WITHOUT_COLUMN.keys() - set(given["orders"].columns):
+        log.warning("No %s table: %s.", name, WITHOUT[name])
+    columns = set(given["orders"].columns)
+    for column in WITHOUT_COLUMN.keys() - columns:
         log.warning("Orders have no %s: %s.", column, WITHOUT_COLUMN[column])
+    if by_zone and "zone" not in columns:
+        raise ConfigError(f"shop.by_zone needs a zone in orders. Received: {sorted(columns)}")
     return Tables.of(given)
 
 

@@ -9,7 +9,7 @@ import pytest
 from pipelines.featurize import featurize
 from pipelines.files import read_json
 from pricebook.config import Costs, Featurize, Params, Settings, Shop
-from pricebook.errors import EmptyHistory, SourceError
+from pricebook.errors import ConfigError, EmptyHistory, SourceError
 from pricebook.features.calendar import Calendar, period_of, step, whole_periods
 
 MONDAY = date(2024, 1, 1)
@@ -277,7 +277,7 @@ def test_stock_and_rivals_are_as_last_seen(build):
 def test_what_an_absent_table_or_column_costs_is_said(build, caplog):
     with caplog.at_level(logging.WARNING, "pricebook.featurize"):
         built = build([*every_day(), *milk_in(1, 2)])
-    assert "There are no promotions: display, mailer and promotion are 0." in caplog.text
+    assert "No promotions table: display, mailer and promotion are 0." in caplog.text
     assert "Orders have no customer_id" in caplog.text
     assert built["shopper"].empty
     assert built["segment_period"].empty
@@ -441,3 +441,8 @@ def test_a_cutoff_before_the_data_is_said(build):
 def test_a_shop_where_nothing_sells_often_enough_is_told_which_setting_to_lower(build):
     with pytest.raises(EmptyHistory, match=r"lower featurize.min_periods. Received: sales of 1 sk"):
         build(every_day(), params(min_periods=9))
+
+
+def test_pricing_by_zone_without_zones_is_said(build):
+    with pytest.raises(ConfigError, match=r"shop.by_zone needs a zone in orders. Received: "):
+        build(every_day(), params(by_zone=True))
