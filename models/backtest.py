@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from models.demand import four_period_mean
 from models.orthogonal import residuals, usable
+from models.response import ResponseModel
 from pricebook import metrics
 from pricebook.config import Quote
 from pricebook.decision import Listings, decide_many
@@ -111,11 +112,15 @@ def _wape(both: pd.DataFrame) -> float:
     return metrics.wape(both["units"].to_numpy(float), both["mean"].to_numpy(float))
 
 
-def response_metrics(elasticities: pd.DataFrame) -> dict[str, float]:
+def response_metrics(model: ResponseModel) -> dict[str, float]:
     """What the response model says of the shop: its elasticities, their spread and signs."""
+    elasticities, summary = model.elasticities(), model.summary
     everyone = elasticities[elasticities["segment"] == "everyone"]
     values = everyone["elasticity"]
     return {
+        "elasticity_pooled": summary.pooled,
+        "elasticity_pooled_stderr": summary.pooled_stderr,
+        "elasticity_without_promotion_controls": summary.pooled_without_promotion_controls,
         "elasticity_mean": float(values.mean()),
         "elasticity_p10": float(values.quantile(0.1)),
         "elasticity_p90": float(values.quantile(0.9)),
@@ -151,15 +156,15 @@ class Market:
         charged = prices[series]
         ratio = (charged / self.rows["price"].to_numpy(float)) ** self.elasticity[series]
         gained = (charged - self.listings.unit_cost[series]) * self.rows["units"] * ratio
-        profit: Floats = np.bincount(series, weights=gained, minlength=len(prices)).astype(float)
+        profit: Floats = np.bincount(series, gained, minlength=len(prices)).astype(float)
         return profit
 
     def status_quo(self) -> Floats:
         """Gross profit per series at the prices that were charged."""
         rows, series = self.rows, self.rows["series"].to_numpy()
         gained = (rows["price"] - self.listings.unit_cost[series]) * rows["units"]
-        profit: Floats = np.bincount(series, weights=gained, minlength=len(self.listings))
-        return profit.astype(float)
+        profit: Floats = np.bincount(series, gained, minlength=len(self.listings)).astype(float)
+        return profit
 
     def own_prices(self, elasticities: pd.DataFrame, limits: Quote) -> Floats:
         """The prices (series,) a response model's elasticities lead to, within the guardrails."""

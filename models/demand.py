@@ -114,6 +114,21 @@ class DemandModel:
         return cls(keras.models.load_model(folder / "demand.keras", compile=False), shape, spread)
 
 
+def _load_pyfunc(path: str) -> _Registered:
+    return _Registered(DemandModel.load(Path(path)))
+
+
+@dataclass(frozen=True)
+class _Registered:
+    """The model as MLflow calls it: one frame in which the planned rows have no units."""
+
+    model: DemandModel
+
+    def predict(self, frame: pd.DataFrame, params: object = None) -> pd.DataFrame:
+        planned = frame["units"].isna()
+        return self.model.forecast(frame[~planned], frame[planned])
+
+
 def fit(
     panel: pd.DataFrame, params: Demand, horizon: int, seed: int, on_epoch: OnEpoch
 ) -> DemandModel:

@@ -112,6 +112,22 @@ class ResponseModel:
         return cls(network.load(directory / "response.keras"), tables)
 
 
+def _load_pyfunc(path: str) -> _Registered:
+    return _Registered(ResponseModel.load(Path(path)))
+
+
+@dataclass(frozen=True)
+class _Registered:
+    """The model as MLflow calls it: sku, zone and segment in, elasticity and its error out."""
+
+    model: ResponseModel
+
+    def predict(self, frame: pd.DataFrame, params: object = None) -> pd.DataFrame:
+        key = ["sku", "zone", "segment"]
+        found = frame[key].merge(self.model.elasticities(), on=key, how="left")
+        return found[["elasticity", "stderr"]]
+
+
 def fit(
     panel: pd.DataFrame,
     segments: pd.DataFrame,
