@@ -61,6 +61,7 @@ def connect(limits: Featurize, spill: Path) -> DuckDBPyConnection:
     """An in-memory DuckDB within the shop's limits, in UTC, that spills under `spill`."""
     import duckdb
 
+    spill.parent.mkdir(parents=True, exist_ok=True)
     connection = duckdb.connect()
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute("SET enable_progress_bar = false")

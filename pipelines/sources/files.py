@@ -26,7 +26,7 @@ _DELIMITERS = ",;\t|"
 
 @dataclass(frozen=True)
 class Batch:
-    """Files with the very same columns, read by one scan."""
+    """Files with the very same columns, read as one."""
 
     files: tuple[Path, ...]
     delimiter: str
@@ -34,12 +34,16 @@ class Batch:
 
     @property
     def scan(self) -> str:
-        names = "[" + ", ".join(f"'{quoted(str(file))}'" for file in self.files) + "]"
+        """File after file: DuckDB's own scan of many files does not always keep their order."""
+        scans = (self._scan(f"'{quoted(str(file))}'") for file in self.files)
+        return "(" + " UNION ALL ".join(f"SELECT * FROM {scan}" for scan in scans) + ")"
+
+    def _scan(self, name: str) -> str:
         if not self.delimiter:
-            return f"read_parquet({names})"
-        types = ", ".join(f"'{quoted(name)}': 'VARCHAR'" for name in self.columns)
+            return f"read_parquet({name})"
+        types = ", ".join(f"'{quoted(column)}': 'VARCHAR'" for column in self.columns)
         return (
-            f"read_csv({names}, auto_detect = false, header = true, delim = '{self.delimiter}', "
+            f"read_csv({name}, auto_detect = false, header = true, delim = '{self.delimiter}', "
             f"quote = '\"', escape = '\"', columns = {{{types}}})"
         )
 
@@ -97,32 +101,31 @@ class _Reading:
             Habits(zone, shop.minor_digits, spec.money, spec.decimal, spec.timestamp_format),
         )
 
-    def conversions(self, batch: Batch) -> dict[str, Conversion]:
-        """Canonical column: how it is made. Optional columns the files lack are left out."""
-        made = {column.name: self._conversion(column, batch) for column in self.table.columns}
-        return {name: conversion for name, conversion in made.items() if conversion}
+    def conversions(self, batch: Batch) -> list[Conversion]:
+        """How each column is made. Optional columns the files lack are left out."""
+        made = (self._conversion(column, batch) for column in self.table.columns)
+        return [conversion for conversion in made if conversion]
 
     def select(self, batch: Batch) -> str:
-        cells = ", ".join(
-            f"{conversion.value} AS {name}" for name, conversion in self.conversions(batch).items()
-        )
-        return f"(SELECT {cells} FROM {batch.scan})"
+        conversions = self.conversions(batch)
+        values = ", ".join(f"{conversion.value} AS {conversion.name}" for conversion in conversions)
+        return f"(SELECT {values} FROM {_cells(conversions, batch)})"
 
     def check(self, batch: Batch, connection: DuckDBPyConnection) -> None:
         """Raise SourceError for the first column with a cell that is not what it should be."""
         conversions = self.conversions(batch)
-        counts = ", ".join(f"count_if({conversion.fails})" for conversion in conversions.values())
-        failures = _one(connection, f"SELECT {counts} FROM {batch.scan}", batch)
-        for name, failed in zip(conversions, failures, strict=True):
+        counts = ", ".join(f"count_if({conversion.fails})" for conversion in conversions)
+        query = f"SELECT {counts} FROM {_cells(conversions, batch)}"
+        for conversion, failed in zip(conversions, _one(connection, query, batch), strict=True):
             if failed:
-                raise self._failure(name, failed, batch, connection)
+                raise self._failure(conversion, failed, batch, connection)
 
     def _conversion(self, column: Column, batch: Batch) -> Conversion | None:
         name, source = column.name, self.spec.columns.get(column.name, column.name)
         if name in self.spec.defaults:
             return self._default(column, batch)
         if source in batch.columns:
-            return convert(column.type, identifier(source), batch.columns[source], self.habits)
+            return convert(column, identifier(source), batch.columns[source], self.habits)
         if column.required or name in self.spec.columns:
             raise SourceError(
                 f"{batch.files[0]} has no column {source!r}, needed for {self.table.name}.{name}. "
@@ -140,22 +143,28 @@ class _Reading:
         value = self.spec.defaults[column.name]
         literal = "NULL" if value is None else f"'{quoted(str(value))}'"
         written = replace(self.habits, decimal=".", timestamp_format=None)
-        return convert(column.type, literal, "VARCHAR", written)
+        return convert(column, literal, "VARCHAR", written)
 
     def _failure(
-        self, name: str, failed: int, batch: Batch, connection: DuckDBPyConnection
+        self, conversion: Conversion, failed: int, batch: Batch, connection: DuckDBPyConnection
     ) -> SourceError:
+        name = conversion.name
         expected = EXPECTED[self.table.column(name).type]
         if name in self.spec.defaults:
             where = f"shop.files.{self.table.name}.defaults.{name}"
             return SourceError(f"{where}: not {expected}. Received: {self.spec.defaults[name]!r}")
         source = self.spec.columns.get(name, name)
-        file, row, value = _first(source, self.conversions(batch)[name], batch, connection)
+        file, row, value = _first(source, conversion, batch, connection)
         others = f", nor are {failed - 1:,} more" if failed > 1 else ""
         return SourceError(
             f"{file}, column {source!r} ({self.table.name}.{name}), row {row:,}: "
             f"not {expected}{others}. Received: {value!r}"
         )
+
+
+def _cells(conversions: list[Conversion], batch: Batch) -> str:
+    cells = ", ".join(f"{conversion.cell} AS {conversion.name}" for conversion in conversions)
+    return f"(SELECT {cells} FROM {batch.scan})"
 
 
 def _only_canonical(table: Table, spec: TableFile) -> None:
@@ -249,18 +258,19 @@ def _one(connection: DuckDBPyConnection, query: str, batch: Batch) -> tuple[Any,
         return connection.execute(query).fetchall()[0]
     except duckdb.Error as error:
         names = ", ".join(map(str, batch.files[:3]))
-        raise SourceError(f"{names} cannot be read: {_brief(error)}") from None
+        raise SourceError(f"{names} cannot be read. Received: {_brief(error)}") from None
 
 
 def _first(
     source: str, conversion: Conversion, batch: Batch, connection: DuckDBPyConnection
 ) -> tuple[Path, int, Any]:
     """File, row (1 is the first below the header) and raw value of the first failing cell."""
+    cells = f"row_number() OVER () AS row, {identifier(source)} AS raw"
     for file in batch.files:
         scan = replace(batch, files=(file,)).scan
         found = connection.execute(
-            f"SELECT row, value FROM (SELECT row_number() OVER () AS row, {identifier(source)} AS "
-            f"value, {conversion.fails} AS failed FROM {scan}) WHERE failed ORDER BY row LIMIT 1"
+            f"SELECT row, raw FROM (SELECT {cells}, {conversion.cell} AS {conversion.name} "
+            f"FROM {scan}) WHERE {conversion.fails} ORDER BY row LIMIT 1"
         ).fetchone()
         if found:
             return file, found[0], found[1]

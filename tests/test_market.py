@@ -1,0 +1,127 @@
+"""The simulated market is lawful, repeatable, and its truth can be known."""
+
+import csv
+import gzip
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from pricebook.config import REPO_ROOT
+from pricebook.market import Market, Offer, Spec
+
+
+@pytest.fixture(scope="module")
+def market():
+    return Market.draw(Spec(skus=24, categories=4, shoppers=120))
+
+
+def at_list(market):
+    return Offer(market.list_price, np.zeros(market.spec.skus, bool))
+
+
+def played(market, weeks, seed=1):
+    rng, state, seen = np.random.default_rng(seed), market.opening(), []
+    for _ in range(weeks):
+        offer = market.policy(state, rng)
+        following, sales = market.step(state, offer, rng)
+        seen.append((state, offer, sales))
+        state = following
+    return seen
+
+
+def test_own_elasticities_are_negative_and_substitutes_gain(market):
+    elasticity = market.elasticity(10, at_list(market))
+    same = np.equal.outer(market.category, market.category)
+    own = np.eye(market.spec.skus, dtype=bool)
+    assert (elasticity[own] < -0.5).all()
+    assert (elasticity[same & ~own] > 0).all()
+    assert np.allclose(elasticity[~same], 0)
+
+
+def test_a_category_sells_less_when_all_its_prices_rise(market):
+    offer = at_list(market)
+    dearer = replace(offer, price=market.list_price * 1.1)
+    assert market.demand(3, dearer).sum() < market.demand(3, offer).sum()
+
+
+def test_a_display_sells_and_most_to_deal_seekers(market):
+    offer = at_list(market)
+    shown = replace(offer, display=np.arange(market.spec.skus) == 0)
+    lift = market.choice(3, shown)[:, 0] / market.choice(3, offer)[:, 0]
+    assert (lift > 1).all()
+    assert lift[2] == lift.max()
+
+
+def test_sales_are_on_average_what_the_truth_expects(market):
+    offer, state, rng = at_list(market), market.opening(), np.random.default_rng(0)
+    weeks = [market.step(state, offer, rng)[1] for _ in range(300)]
+    wanted = np.mean([sales.units.sum() + sales.lost.sum() for sales in weeks])
+    assert wanted == pytest.approx(market.demand(0, offer).sum(), rel=0.03)
+
+
+def test_no_more_is_sold_than_there_was(market):
+    for state, _, sales in played(market, 40):
+        units = np.bincount(sales.sku, sales.units, market.spec.skus)
+        assert (units <= state.on_hand + state.inbound).all()
+        assert (state.on_hand >= 0).all()
+
+
+def test_empty_shelves_lose_sales(market):
+    state = replace(market.opening(), on_hand=np.zeros(market.spec.skus, np.int64))
+    _, sales = market.step(state, at_list(market), np.random.default_rng(0))
+    assert len(sales.sku) == 0
+    assert sales.lost.sum() > 0
+
+
+def test_a_visit_buys_at_most_one_sku_of_a_category(market):
+    for _, _, sales in played(market, 5):
+        choices = list(zip(sales.visit, market.category[sales.sku], strict=True))
+        assert len(choices) == len(set(choices))
+
+
+def test_rivals_follow_the_shops_price_down(market):
+    offer, state = at_list(market), market.opening()
+    cheap, rng = replace(offer, price=market.list_price // 2), np.random.default_rng(0)
+    for _ in range(20):
+        state, _ = market.step(state, cheap, rng)
+    assert (state.rivals < market.list_price[:, None] * 0.7).mean() > 0.95
+
+
+def test_prices_know_about_the_season_so_a_naive_slope_is_wrong(market):
+    seen = played(market, 104)
+    price = np.log([offer.price / market.list_price for _, offer, _ in seen])
+    demand = np.log([market.demand(state.week, offer) for state, offer, _ in seen])
+    naive = [np.polyfit(price[:, sku], demand[:, sku], 1)[0] for sku in range(market.spec.skus)]
+    true = np.diag(market.elasticity(0, at_list(market)))
+    assert np.median(naive) < 1.3 * np.median(true)
+
+
+def test_the_same_seed_plays_the_same_market(market):
+    again = Market.draw(market.spec)
+    for (_, offer, sales), (_, other, others) in zip(
+        played(market, 5), played(again, 5), strict=True
+    ):
+        assert np.array_equal(offer.price, other.price)
+        assert np.array_equal(sales.minute, others.minute)
+        assert np.array_equal(sales.sku, others.sku)
+
+
+def rows(path):
+    if path.suffix == ".parquet":
+        return pq.read_table(path).to_pylist()
+    text = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    return list(csv.reader(text.decode().splitlines()))
+
+
+def test_the_corner_shop_is_what_its_script_makes(tmp_path):
+    folder = REPO_ROOT / "examples" / "corner_shop"
+    subprocess.run([sys.executable, folder / "make.py", tmp_path], check=True, cwd=REPO_ROOT)
+    made = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*.*"))
+    kept = sorted(path.relative_to(folder / "data") for path in (folder / "data").rglob("*.*"))
+    assert made == kept
+    for path in made:
+        assert rows(tmp_path / path) == rows(folder / "data" / path), path
