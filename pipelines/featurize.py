@@ -166,9 +166,10 @@ def _series(con: Backend, sales: ir.Table, calendar: Calendar, params: Params) -
     series = _keep(con, "series", modelled(sales, calendar, enough))
     found = _count(series)
     if not found:
+        skus = int(sales.sku.nunique().execute())
         raise EmptyHistory(
             f"No sku has sales in {enough} of the {len(calendar.periods)} whole periods; "
-            f"lower featurize.min_periods. Received: sales of {sales.sku.nunique().execute():,} skus"
+            f"lower featurize.min_periods. Received: sales of {skus:,} skus"
         )
     log.info("%s series are modelled: steady (%d periods) or seasonal.", f"{found:,}", enough)
     return series
