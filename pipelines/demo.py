@@ -31,6 +31,7 @@ from pricebook.errors import ServiceError
 
 POLL = 1.0  # seconds between two looks at a run
 LOG_LINES = 15
+WIDTH = 110  # columns of the summary, where there is no terminal to ask
 
 
 def demo(settings: Settings, keep: bool = False, console: Console | None = None) -> None:
@@ -42,6 +43,8 @@ def demo(settings: Settings, keep: bool = False, console: Console | None = None)
         ServiceError: a server did not start, or a task failed; the end of its log is printed.
     """
     console = console or Console()
+    if not console.is_terminal:
+        console.width = WIDTH
     settings = on_free_ports(settings)
     before = names_up(settings)
     with interruptible():
@@ -168,20 +171,22 @@ def _last(lines: list[str]) -> str:
 
 
 def _where_next(settings: Settings, keep: bool, console: Console) -> None:
-    lines = [
-        "pricebook alerts list      what the data failed, and who looks after it",
-        "pricebook verdicts         what the gate decided, check by check",
-        "pricebook reproduce champion   train it again from the recorded data, and compare",
-        f"{settings.state / 'gx'}   the Data Docs of the last validation",
-    ]
+    places = {
+        "pricebook alerts list": "what the data failed, and who looks after it",
+        "pricebook verdicts": "what the gate decided, check by check",
+        "pricebook reproduce champion": "train it again from the recorded data, and compare",
+        read_json(settings.state / "reports" / "validate.json")[
+            "data_docs"
+        ]: "the Data Docs of this validation",
+    }
     if keep:
-        lines += [
-            airflow_server.welcome(settings, airflow_server.url(settings)),
-            price_service.welcome(price_service.url(settings)),
-            "pricebook down             stops both",
-        ]
+        places["pricebook down"] = "stops Airflow and the price service"
     else:
-        lines.append("KEEP=1 make demo           leaves Airflow and the service running")
+        places["KEEP=1 make demo"] = "leaves Airflow and the price service running"
+    lines = [f"{place:<30}  {what}" for place, what in places.items()]
+    if keep:
+        lines.append(airflow_server.welcome(settings, airflow_server.url(settings)))
+        lines.append(price_service.welcome(price_service.url(settings)))
     console.print("\nWhere to look next", style="bold")
     for line in lines:
         console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)

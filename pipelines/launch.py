@@ -1,8 +1,8 @@
 """Starting a server and finding it again: it outlives the command, and is ready when that returns.
 
-`servers.json` in the home says what was started; it is written as each process starts, so that
-whatever interrupts a start, `down` finds everything. A lock keeps two commands from starting the
-same home at once.
+`servers.json` in the home says what was started; it is written before the first process and after
+each one, so that whatever interrupts a start, `down` finds everything. A lock keeps two commands
+from starting the same home at once.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ import signal
 import socket
 import subprocess
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from pipelines.files import read_json, write_json
-from pipelines.processes import Process, spawn, stop
+from pipelines.processes import MARK, Process, spawn, stop
 from pricebook.config import Settings
 from pricebook.errors import ServiceError
 
@@ -49,11 +50,12 @@ class Plan:
 
 @dataclass(frozen=True)
 class Server:
-    """A server that was started, where it is, and the params file it was started with."""
+    """A server that was started, where it is, its params file, and the mark of its processes."""
 
     name: str
     url: str
     params: str
+    mark: str
     processes: tuple[Process, ...] = ()
 
     @property
@@ -102,7 +104,7 @@ def stop_since(before: set[str], settings: Settings, tell: Tell) -> None:
 
 def stop_server(server: Server, settings: Settings) -> None:
     """Stop a server's processes and forget it."""
-    stop(server.processes)
+    stop(server.processes, server.mark)
     forget(server.name, settings)
 
 
@@ -116,6 +118,7 @@ def recorded(settings: Settings) -> dict[str, Server]:
             name,
             entry["url"],
             entry["params"],
+            entry["mark"],
             tuple(Process(**one) for one in entry["processes"]),
         )
         for name, entry in read_json(path).items()
@@ -175,14 +178,15 @@ def _same_shop(server: Server, settings: Settings) -> None:
 
 def _start(plan: Plan, settings: Settings, tell: Tell) -> Server:
     began = time.time()
+    server = Server(plan.name, plan.url, _params(settings), uuid.uuid4().hex)
+    _remember(server, settings)
     if plan.prepare:
         tell(f"{plan.name}: preparing its database")
         _prepare(plan, logs(settings) / f"{plan.name}-prepare.log")
-    server = Server(plan.name, plan.url, _params(settings))
     for name, command in plan.commands.items():
         log = logs(settings) / f"{name}.log"
         log.unlink(missing_ok=True)
-        process = spawn(name, command, plan.environment, log)
+        process = spawn(name, command, {**plan.environment, MARK: server.mark}, log)
         server = replace(server, processes=(*server.processes, process))
         _remember(server, settings)
     _wait(plan, server, settings, tell)

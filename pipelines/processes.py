@@ -1,15 +1,15 @@
 """Processes that outlive the command that starts them, and can be found and stopped afterwards.
 
-Each is the leader of a session of its own, so whatever it forks can be found by the session's id,
-even after the leader has died. A pid alone proves nothing (pids are recycled): the instant the
-process began is kept beside it.
+Each is the leader of a session of its own and carries a mark in its environment, so whatever it
+forks can be found even after the leader has died. A pid alone proves nothing (pids are recycled):
+the instant the process began is kept beside it.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ import psutil  # type: ignore[import-untyped]
 
 from pricebook.errors import ServiceError
 
+MARK = "PRICEBOOK_STARTED_AS"  # a variable that says by which start a process came to be
 CLOCK_SLACK = 2.0  # seconds; the kernel's boot time, and all that is derived from it, may drift
 
 
@@ -60,23 +61,28 @@ def spawn(name: str, command: list[str], environment: Mapping[str, str], log: Pa
     return Process(name, pid, psutil.Process(pid).create_time())
 
 
-def members(process: Process) -> list[psutil.Process]:
-    """Everything in the session of `process`, and what descends from it; empty if it is long gone.
+def family(processes: Iterable[Process], mark: str) -> list[psutil.Process]:
+    """Everything alive in the sessions of `processes`, what descends from it, and what is marked.
 
-    The kernel gives no new process the id of a living session, so a session with this id is ours,
-    unless its leader is a stranger or it began before the machine did.
+    The mark finds what has left its session and lost its parent. The session finds what has
+    overwritten its environment: the kernel gives no new process the id of a living session, so one
+    with this id is ours, unless its leader is a stranger or it began before the machine did.
     """
-    stranger = psutil.pid_exists(process.pid) and not _began_then(process)
-    if stranger or process.began < psutil.boot_time() - CLOCK_SLACK:
-        return []
-    found = {one.pid: one for one in psutil.process_iter() if _session(one.pid) == process.pid}
+    processes = list(processes)
+    _reap(processes)
+    sessions = {process.pid for process in processes if _may_live(process)}
+    found = {
+        one.pid: one
+        for one in psutil.process_iter()
+        if _session(one.pid) in sessions or _mark(one) == mark
+    }
     for one in list(found.values()):
         found |= {child.pid: child for child in _children(one)}
-    return [one for one in found.values() if one.pid != os.getpid()]
+    return [one for one in found.values() if one.pid != os.getpid() and not _zombie(one)]
 
 
-def stop(processes: Iterable[Process], graces: tuple[float, float] = (4.0, 8.0)) -> int:
-    """End the sessions of `processes`, politely at first.
+def stop(processes: Iterable[Process], mark: str, graces: tuple[float, float] = (4.0, 8.0)) -> int:
+    """End the family of `processes`, politely at first.
 
     TERM to the leaders; after the first grace (seconds) TERM to all that is left, such as tasks a
     leader waits for; after the second KILL.
@@ -85,31 +91,37 @@ def stop(processes: Iterable[Process], graces: tuple[float, float] = (4.0, 8.0))
         how many processes were ended.
     """
     processes = list(processes)
-    leaders = {process.pid for process in processes}
-    count = len(_living(processes))
-    for one in _living(processes):
-        if one.pid in leaders:
-            _signal(one, "terminate")
+    ended = {one.pid: one for one in family(processes, mark)}
+
+    def living() -> list[psutil.Process]:
+        ended.update({one.pid: one for one in family(processes, mark)})
+        return [one for one in ended.values() if one.is_running() and not _zombie(one)]
+
+    leaders = {process.pid for process in processes} or set(ended)
+    _signal([one for one in living() if one.pid in leaders], "terminate")
     for grace, last in zip(graces, ("terminate", "kill"), strict=True):
-        _wait(processes, grace)
-        for one in _living(processes):
-            _signal(one, last)
-    _wait(processes, 5.0)
-    return count
+        _wait(living, grace)
+        _signal(living(), last)
+    _wait(living, 5.0)
+    return len(ended)
 
 
-def _wait(processes: list[Process], grace: float) -> None:
+def _wait(living: Callable[[], list[psutil.Process]], grace: float) -> None:
     deadline = time.monotonic() + grace
-    while _living(processes) and time.monotonic() < deadline:
+    while living() and time.monotonic() < deadline:
         time.sleep(0.1)
 
 
-def _living(processes: Iterable[Process]) -> list[psutil.Process]:
-    """What has not ended; a leader that has, and is our child, is reaped."""
+def _reap(processes: Iterable[Process]) -> None:
+    """Collect leaders that have ended and are children of this very process."""
     for process in processes:
         with suppress(ChildProcessError):
             os.waitpid(process.pid, os.WNOHANG)
-    return [one for process in processes for one in members(process) if not _zombie(one)]
+
+
+def _may_live(process: Process) -> bool:
+    stranger = psutil.pid_exists(process.pid) and not _began_then(process)
+    return not stranger and process.began >= psutil.boot_time() - CLOCK_SLACK
 
 
 def _zombie(process: psutil.Process) -> bool:
@@ -134,6 +146,14 @@ def _session(pid: int) -> int | None:
         return None
 
 
+def _mark(process: psutil.Process) -> str | None:
+    try:
+        found: str | None = process.environ().get(MARK)
+    except (psutil.Error, OSError):
+        return None
+    return found
+
+
 def _children(process: psutil.Process) -> list[psutil.Process]:
     try:
         return list(process.children(recursive=True))
@@ -141,8 +161,7 @@ def _children(process: psutil.Process) -> list[psutil.Process]:
         return []
 
 
-def _signal(process: psutil.Process, name: str) -> None:
-    try:
-        getattr(process, name)()
-    except psutil.NoSuchProcess:
-        return
+def _signal(processes: Iterable[psutil.Process], name: str) -> None:
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            getattr(process, name)()

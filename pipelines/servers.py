@@ -59,7 +59,7 @@ def down(settings: Settings, tell: Tell = print) -> None:
     with alone(settings):
         servers = recorded(settings)
         for server in servers.values():
-            count = stop(server.processes)
+            count = stop(server.processes, server.mark)
             tell(f"{server.name}: stopped, {count} processes")
             forget(server.name, settings)
     if not servers:

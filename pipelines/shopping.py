@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import cycle
 from typing import Any
 
 from pricebook.config import Settings
@@ -20,12 +21,12 @@ class Errand:
 
 
 def quote_requests(settings: Settings) -> list[Errand]:
-    """The best seller of a few departments to anybody; the first one to a shopper of each segment;
+    """The best seller of a few departments: to anybody, and to a shopper of each segment in turn;
     and a sku that is in the price book but not modelled, if there is one."""
     best = _best_sellers(settings)
     errands = [_errand(sku, "anybody") for sku in best]
-    for customer, segment in _shoppers(settings):
-        errands.append(_errand(best[0], f"{segment}, consents", customer_id=customer, consent=True))
+    for sku, (customer, segment) in zip(cycle(best), _shoppers(settings), strict=False):
+        errands.append(_errand(sku, f"{segment}, consents", customer_id=customer, consent=True))
     return errands + [_errand(sku, "anybody") for sku in _not_modelled(settings)]
 
 

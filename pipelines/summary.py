@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -129,15 +130,16 @@ def quotes(asked: Sequence[Asked], money: Money) -> RenderableType:
     """Each quote, and why it is what it is."""
     table = _table(f"Quotes ({money.currency})", "sku", "shopper", ">list", ">price", "reasons")
     for one in asked:
-        reasons = "\n".join(
-            f"{reason['rule']}: {money(reason['before'])} → {money(reason['after'])}"
-            if reason["before"] != reason["after"]
-            else reason["text"]
-            for reason in one.quote["reasons"]
-        )
         amounts = (money(one.quote[key]) for key in ("list_price", "price"))
+        reasons = "\n".join(_reason(reason, money) for reason in one.quote["reasons"])
         table.add_row(one.name, one.shopper, *amounts, reasons)
     return table
+
+
+def _reason(reason: Mapping[str, Any], money: Money) -> str:
+    if reason["before"] == reason["after"]:
+        return str(reason["text"])
+    return f"{reason['rule']}: {money(reason['before'])} → {money(reason['after'])}"
 
 
 def outlook(forecast: Mapping[str, Any], money: Money) -> RenderableType:
@@ -147,7 +149,7 @@ def outlook(forecast: Mapping[str, Any], money: Money) -> RenderableType:
     table = _table(title, "period", ">units", ">80 % interval")
     for step in forecast["steps"]:
         low, high = step["quantiles"]["q10"], step["quantiles"]["q90"]
-        table.add_row(step["period"], f"{step['mean']:.1f}", f"{low:.1f} to {high:.1f}")
+        table.add_row(step["period"][:10], f"{step['mean']:.1f}", f"{low:.1f} to {high:.1f}")
     return table
 
 
@@ -161,7 +163,7 @@ def timings(steps: Iterable[Step]) -> RenderableType:
 
 
 def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold")
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
     for column in columns:
         right = column.startswith(">")
         table.add_column(column.removeprefix(">"), justify="right" if right else "left")

@@ -16,7 +16,7 @@ import pytest
 from pipelines import airflow_server
 from pipelines.demo import on_free_ports
 from pipelines.launch import Plan, alone, interruptible, recorded, start
-from pipelines.processes import members, spawn, stop
+from pipelines.processes import MARK, family, spawn, stop
 from pipelines.servers import down, status, up
 from pricebook.config import Settings
 from pricebook.errors import ServiceError
@@ -26,6 +26,14 @@ import os, signal, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
 os.fork()
 open(f"{os.getpid()}.forked", "w").close()
+time.sleep(600)
+"""
+
+LEAVES = """
+import os, time
+if os.fork():
+    os._exit(0)
+os.setsid()
 time.sleep(600)
 """
 
@@ -81,33 +89,40 @@ def _answers(url):
 
 def _spawned(code, folder):
     command = [sys.executable, "-c", f"import os; os.chdir({str(folder)!r})\n{code}"]
-    return spawn("one", command, os.environ, folder / "one.log")
+    return spawn("one", command, {**os.environ, MARK: str(folder)}, folder / "one.log")
 
 
 def test_a_stubborn_process_and_its_children_are_ended(tmp_path):
     process = _spawned(FORKS_AND_IGNORES_TERM, tmp_path)
     _eventually(lambda: len(list(tmp_path.glob("*.forked"))) == 2)
-    assert stop([process], graces=(0.3, 0.3)) == 2
-    assert members(process) == [] or all(one.status() == "zombie" for one in members(process))
+    assert stop([process], "", graces=(0.3, 0.3)) == 2
+    assert family([process], "") == []
 
 
 def test_children_of_a_dead_leader_are_ended(tmp_path):
     process = _spawned(FORKS_AND_IGNORES_TERM, tmp_path)
     _eventually(lambda: len(list(tmp_path.glob("*.forked"))) == 2)
     os.kill(process.pid, signal.SIGKILL)
-    os.waitpid(process.pid, 0)
-    assert len(members(process)) == 1
-    stop([process], graces=(0.2, 0.2))
-    assert not process.alive
+    assert len(_eventually(lambda: family([process], ""))) == 1
+    stop([process], "", graces=(0.2, 0.2))
+    assert family([process], "") == []
+
+
+def test_what_left_its_session_and_lost_its_parent_is_found_by_its_mark(tmp_path):
+    process = _spawned(LEAVES, tmp_path)
+    _eventually(lambda: not process.alive)
+    assert len(family([process], str(tmp_path))) == 1
+    stop([], str(tmp_path), graces=(2, 1))
+    assert family([process], str(tmp_path)) == []
 
 
 def test_a_recycled_pid_is_left_alone(tmp_path):
     stranger = _spawned("import time; time.sleep(600)", tmp_path)
     ours = replace(stranger, began=stranger.began - 100)
     assert not ours.alive
-    assert stop([ours], graces=(0.1, 0.1)) == 0
+    assert stop([ours], "", graces=(0.1, 0.1)) == 0
     assert stranger.alive
-    stop([stranger], graces=(2, 1))
+    stop([stranger], "", graces=(2, 1))
 
 
 def test_a_program_that_is_not_installed_is_named(tmp_path):
@@ -149,7 +164,7 @@ def test_the_demo_moves_away_from_a_taken_port(settings):
 
 def test_a_stale_record_is_cleared_away(plan, settings):
     server = start(plan, settings, _quiet)
-    stop(server.processes, graces=(2, 1))
+    stop(server.processes, server.mark, graces=(2, 1))
     told = []
     assert start(plan, settings, told.append).up
     assert "clearing away" in told[0]
@@ -203,23 +218,24 @@ def test_interrupting_up_leaves_nothing(settings):
     running = subprocess.Popen(
         [sys.executable, "-c", command], env=env, stdout=subprocess.PIPE, cwd=settings.home
     )
-    began = _eventually(lambda: recorded(settings).get("airflow"))
+    begun = _eventually(lambda: _begun(settings))
     running.send_signal(signal.SIGINT)
     running.communicate(timeout=60)
     assert running.returncode not in (0, None)
     assert recorded(settings) == {}
-    assert _left(began.processes) == []
+    assert family(begun.processes, begun.mark) == []
 
 
-def _left(processes):
-    return [one for process in processes for one in members(process) if one.status() != "zombie"]
+def _begun(settings):
+    server = recorded(settings).get("airflow")
+    return server if server and server.processes else None
 
 
 def test_airflow_comes_up_with_both_dags_and_goes_without_a_trace(settings):
     told = []
     up(settings, told.append)
     up(settings, told.append)
-    processes = recorded(settings)["airflow"].processes
+    server = recorded(settings)["airflow"]
     assert sum(line.startswith("airflow: already up") for line in told) == 1
     with airflow_server.client(settings) as airflow:
         assert airflow.dags() >= {"refresh", "retrain"}
@@ -227,14 +243,13 @@ def test_airflow_comes_up_with_both_dags_and_goes_without_a_trace(settings):
         assert airflow.is_paused("retrain")
     status(settings, told.append)
     assert told[-4:][0].startswith("  airflow-api-server: running")
-    assert _memory(processes) < 1500
+    assert _memory(family(server.processes, server.mark)) < 1500
     down(settings, _quiet)
-    assert _left(processes) == []
+    assert family(server.processes, server.mark) == []
 
 
-def _memory(processes):
+def _memory(living):
     """Megabytes, what is shared counted once."""
-    living = [one for process in processes for one in members(process)]
     return sum(_proportional(one) for one in living) / 1e6
 
 
