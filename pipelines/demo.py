@@ -171,6 +171,7 @@ def _last(lines: list[str]) -> str:
 
 
 def _where_next(settings: Settings, keep: bool, console: Console) -> None:
+    checked = read_json(settings.state / "reports" / "validate.json")
     places = {
         "pricebook alerts list": "what the data failed, and who looks after it",
         "pricebook verdicts": "what the gate decided, check by check",
