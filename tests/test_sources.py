@@ -363,3 +363,20 @@ def test_promotions_of_the_complete_journey_run_from_monday_to_monday_at_the_sho
 def test_names_of_products_can_be_read_by_people(connection):
     found = journey(connection, "products", "SELECT name FROM relation WHERE sku = '25671'")
     assert found == [("Ice - Crushed/Cubed, 22 LB",)]
+
+
+GUIDE = (REPO_ROOT / "docs" / "bring-your-own-data.md").read_text()
+
+
+def test_the_guide_names_every_setting_of_a_file():
+    assert [name for name in TableFile.model_fields if f"| `{name}` |" not in GUIDE] == []
+
+
+def test_the_params_file_of_the_guide_reads_an_export(tmp_path, connection):
+    (tmp_path / "params.yaml").write_text(GUIDE.split("```yaml\n")[1].split("```")[0])
+    (tmp_path / "exports").mkdir()
+    export = "receipt,time,article,units,paid\n1,2025-01-02,a,1,1.99\n"
+    (tmp_path / "exports" / "orders.csv").write_text(export)
+    path = tmp_path / "params.yaml"
+    source = open_source(load_params(path), Settings(params=path))
+    assert source.read("orders", connection).fetchall()[0][2:] == ("a", 1, 199)
