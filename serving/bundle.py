@@ -45,6 +45,8 @@ Key = tuple[str, str]  # sku, zone
 class Model(BaseModel):
     """A model of the pair."""
 
+    model_config = ConfigDict(coerce_numbers_to_str=True, frozen=True)
+
     version: str
 
 

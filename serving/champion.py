@@ -38,7 +38,7 @@ class Champion:
         if stamp is None or stamp == self._stamp:
             return False
         self._stamp = stamp
-        return self._take(self.pointer)
+        return self._take(self.pointer, stamp)
 
     def _seen(self) -> Stamp | None:
         try:
@@ -47,13 +47,16 @@ class Champion:
             return None
         return seen.st_ino, seen.st_mtime_ns
 
-    def _take(self, folder: Path) -> bool:
+    def _take(self, folder: Path, stamp: Stamp | None = None) -> bool:
         try:
             bundle = bundles.load(folder)
             bundles.check(bundle)
         except PricebookError as error:
             self.problem = str(error)
             log.error("The bundle in %s does not serve: %s", folder, error)
+            return False
+        if stamp is not None and self._seen() != stamp:
+            self._stamp = None  # replaced while it was read: its files may be of two bundles
             return False
         self.bundle, self.problem = bundle, ""
         settle()

@@ -1,0 +1,469 @@
+"""The price service over HTTP: a real BentoML worker, a real export, a real online store."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pandas as pd
+import pytest
+
+from pricebook.config import REPO_ROOT, Response, Settings
+from serving.schemas import ErrorReply, ForecastReply, QuoteReply
+from serving.signing import signing_key, verify
+
+NOW = datetime(2026, 1, 5, tzinfo=UTC)
+PERIODS = pd.date_range("2024-07-01", periods=78, freq="7D")
+SEGMENTS = {"deal seeker": -3.5, "regular": -1.0}
+MEGABYTE = 2**20
+
+BOOK = pd.DataFrame(
+    {
+        "sku": ["milk", "bread", "honey", "saffron", "cola", "cola"],
+        "zone": ["all", "all", "all", "all", "north", "south"],
+        "department": ["DAIRY", "BAKERY", None, "SPICES", "DRINKS", "DRINKS"],
+        "category": ["MILK", "BREAD", None, "SPICES", "COLA", "COLA"],
+        "product_type": ["WHOLE", "LOAF", None, "RED", "CAN", "CAN"],
+        "list_price": [500, 400, 700, 900, 150, 160],
+        "reference_price": [450, 380, 700, 900, 140, 150],
+        "last_price": [450, 380, None, 900, 140, 150],
+        "unit_cost": [250, 220, 400, None, 80, 80],
+        "cost_assumed": [False, True, True, False, False, False],
+        "map_price": [None] * 6,
+        "competitor_price": [None] * 6,
+        "modelled": [True, True, False, True, True, True],
+    }
+).astype(dict.fromkeys(("last_price", "unit_cost", "map_price", "competitor_price"), "Int64"))
+
+
+def _panel():
+    """Sales of every modelled series, by a segment that minds price and one that does not."""
+    random = np.random.default_rng(7)
+    kinds = ["sku", "zone", "department", "category", "product_type", "reference_price"]
+    series = BOOK.loc[BOOK["modelled"], kinds]
+    rows = series.merge(pd.DataFrame({"period": PERIODS.date}), how="cross")
+    cut = random.choice([1.0, 0.95, 0.9, 0.8, 0.7], len(rows))
+    rows = rows.assign(price=rows["reference_price"] * cut, display=0.0, mailer=0.0, promotion=0.0)
+    by_segment = [
+        rows.assign(segment=name, units=random.poisson(60 * cut**elasticity))
+        for name, elasticity in SEGMENTS.items()
+    ]
+    return rows.assign(units=sum(one["units"] for one in by_segment)), pd.concat(by_segment)
+
+
+def _bundle(folder: Path, version="1"):
+    from models.export import export
+    from models.response import fit
+
+    panel, segments = _panel()
+    export(fit(panel, segments, Response(epochs=60, min_sales_periods=4), seed=7), folder)
+    BOOK.to_parquet(folder / "price_book.parquet")
+    steps = pd.DataFrame({"step": [1, 2, 3], "period": PERIODS[:3].date, "mean": [9.0, 8.0, 7.0]})
+    steps = steps.assign(q05=2.0, q50=8.0, q95=20.0, reference_price=450.0, sku="milk", zone="all")
+    steps.to_parquet(folder / "forecast.parquet")
+    _about(folder, version)
+
+
+def _about(folder, version):
+    about = {
+        "models": {"demand": {"version": 4}, "response": {"version": version}},
+        "as_of": "2026-01-01",
+        "currency": "USD",
+        "minor_digits": 2,
+        "grain": "week",
+        "horizon": 3,
+        "quote": {"max_batch": 50, "max_step": 0.5, "min_margin": 0.05},
+        "built_from": "verdict-1",
+    }
+    (folder / "bundle.json").write_text(json.dumps(about))
+
+
+def _online_store(settings):
+    from pipelines.materialize import open_store
+
+    settings.features.mkdir(parents=True)
+    ids = ["ann", "bob", "cid"]
+    empty = dict.fromkeys(
+        ("recency_days", "orders_13", "spend_13", "basket_mean", "discount_affinity"), 1
+    )
+    shoppers = pd.DataFrame({"customer_id": ids, **empty}).assign(
+        top_categories=[["MILK"]] * 3,
+        top_category_shares=[[1.0]] * 3,
+        segment=["deal seeker", "deal seeker", "regular"],
+        consent_personalised=[True, False, True],
+        shopper_at=NOW,
+        event_timestamp=NOW,
+        created_timestamp=NOW,
+    )
+    shoppers.to_parquet(settings.features / "shopper.parquet")
+    open_store(settings).write_to_online_store("shopper", shoppers)
+
+
+class Service:
+    """A price service in a process group of its own."""
+
+    def __init__(self, settings, serve="serving.service:PricebookService"):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.settings = settings
+        self.log = settings.home / f"service-{self.port}.log"
+        here = {
+            "PRICEBOOK_HOME": str(settings.home),
+            "BENTOML_HOME": str(settings.state / "bentoml"),
+            "BENTOML_DO_NOT_TRACK": "True",
+        }
+        bentoml = str(Path(sys.executable).with_name("bentoml"))
+        listen = ["--host", "127.0.0.1", "--port", str(self.port)]
+        command = [bentoml, "serve", serve, *listen, "--working-dir", str(REPO_ROOT)]
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(
+                command, env={**os.environ, **here}, stdout=log, stderr=log, start_new_session=True
+            )
+        self.http = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=10)
+
+    def wait(self, condition, patience=120):
+        until = time.monotonic() + patience
+        while time.monotonic() < until:
+            try:
+                if condition():
+                    return
+            except httpx.TransportError:
+                pass
+            assert self.process.poll() is None, self.log.read_text()
+            time.sleep(0.2)
+        raise AssertionError(self.log.read_text())
+
+    def post(self, path, body):
+        return self.http.post(path, json=body)
+
+    def quote(self, sku="milk", **more):
+        answer = self.post("/quote", {"sku": sku, **more})
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def stop(self):
+        self.http.close()
+        os.killpg(self.process.pid, signal.SIGTERM)
+        try:
+            self.process.wait(30)
+        except subprocess.TimeoutExpired:
+            os.kill(int(self.worker().name), signal.SIGKILL)
+            self.process.kill()
+            self.process.wait()
+
+    def worker(self):
+        """The one worker's folder under /proc; it runs in a session of its own."""
+        parent = f"\nPPid:\t{self.process.pid}\n"
+        statuses = Path("/proc").glob("[0-9]*/status")
+        (worker,) = (path.parent for path in statuses if parent in path.read_text())
+        return worker
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory):
+    """A home with a champion's bundle and a materialized online store."""
+    settings = Settings(home=tmp_path_factory.mktemp("shop"))
+    settings.bundle.mkdir(parents=True)
+    _bundle(settings.bundle)
+    _online_store(settings)
+    return settings
+
+
+@pytest.fixture(scope="module")
+def service(shop):
+    service = Service(shop)
+    try:
+        service.wait(lambda: service.http.get("/readyz").is_success)
+        yield service
+    finally:
+        service.stop()
+
+
+def refusal(answer, status, error):
+    assert (answer.status_code, answer.json()["error"]) == (status, error)
+    return ErrorReply.model_validate(answer.json())
+
+
+def test_a_quote_comes_with_its_reasons_and_no_cost_or_floor(service):
+    quote = service.quote()
+    assert QuoteReply.model_validate(quote).price < 500
+    assert quote["reasons"][0]["rule"] == "model"
+    assert not {"floor", "unit_cost"} & set(quote)
+
+
+def test_a_quote_is_signed_with_the_home_s_own_key(service, shop):
+    quote = service.quote(customer_id="ann")
+    assert verify(quote, signing_key(shop))
+    assert not verify(quote | {"price": quote["price"] - 1}, signing_key(shop))
+
+
+def test_only_its_owner_reads_the_signing_key(service, shop):
+    assert stat.S_IMODE((shop.state / "signing.key").stat().st_mode) == 0o600
+
+
+def test_a_deal_seeker_who_consented_is_offered_less_and_told(service):
+    own, public = service.quote(customer_id="ann"), service.quote()
+    assert own["price"] < public["price"]
+    assert own["personalised"]
+    assert own["disclosure"]
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"customer_id": "bob"},  # has not consented
+        {"customer_id": "ann", "consent": False},
+        {"customer_id": "cid"},  # minds price less than others do
+        {"customer_id": "stranger", "consent": True},
+        {"consent": True},
+    ],
+)
+def test_everybody_else_gets_the_public_price_and_a_reason(service, asked):
+    quote = service.quote(**asked)
+    assert (quote["price"], quote["personalised"]) == (service.quote()["price"], False)
+    assert quote["reasons"][-1]["rule"] == "public_offer"
+
+
+def test_an_assumed_cost_is_said(service):
+    texts = [reason["text"] for reason in service.quote("bread")["reasons"]]
+    assert any(text.startswith("cost: assumed") for text in texts)
+
+
+@pytest.mark.parametrize(("sku", "rule"), [("honey", "not_modelled"), ("saffron", "no_floor")])
+def test_what_cannot_be_repriced_sells_at_its_list_price_and_says_why(service, sku, rule):
+    quote = service.quote(sku)
+    assert quote["price"] == quote["list_price"]
+    assert quote["reasons"][0]["rule"] == rule
+
+
+def test_many_quotes_come_in_the_order_asked(service):
+    asked = [{"sku": sku} for sku in ("bread", "milk", "honey", "milk")]
+    quotes = service.post("/quotes", {"items": asked}).json()["quotes"]
+    assert [quote["sku"] for quote in quotes] == ["bread", "milk", "honey", "milk"]
+    assert quotes[1]["price"] == quotes[3]["price"] == service.quote()["price"]
+
+
+def test_the_shop_s_zones_are_priced_apart(service):
+    assert [service.quote("cola", zone=zone)["list_price"] for zone in ("north", "south")] == [
+        150,
+        160,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "error"),
+    [
+        ({"sku": "no-such-sku"}, 404, "unknown_sku"),
+        ({"sku": "cola"}, 404, "unknown_zone"),
+        ({"sku": "cola", "zone": "east"}, 404, "unknown_zone"),
+        ({"sku": "milk", "quantity": -1}, 422, "invalid_body"),
+        ({"sku": "milk", "quantity": 0}, 422, "invalid_body"),
+        ({"sku": "milk", "quantity": 1.5}, 422, "invalid_body"),
+        ({"sku": "milk", "color": "red"}, 422, "invalid_body"),
+        ({"sku": 7}, 422, "invalid_body"),
+        ({}, 422, "invalid_body"),
+        ([], 422, "invalid_body"),
+        ({"sku": "m" * 500}, 422, "invalid_body"),
+        ({"sku": "m" * 5_000}, 413, "body_too_large"),
+    ],
+)
+def test_a_wrong_quote_request_is_refused_with_a_reason(service, body, status, error):
+    refusal(service.post("/quote", body), status, error)
+
+
+def test_a_refusal_names_the_field_and_what_was_received(service):
+    body = {"items": [{"sku": "milk"}, {"sku": "milk", "quantity": -3}]}
+    reply = refusal(service.post("/quotes", body), 422, "invalid_body")
+    assert reply.detail.startswith("items.1.quantity: ")
+    assert reply.received == -3
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b'{"sku": "milk"', b"sku=milk"])
+def test_a_body_that_is_not_json_is_refused(service, content):
+    refusal(service.http.post("/quote", content=content), 400, "malformed_body")
+
+
+def test_an_oversized_list_is_refused(service):
+    reply = refusal(service.post("/quotes", {"items": [{"sku": "milk"}] * 51}), 413, "too_many")
+    assert (reply.received, "At most 50" in reply.detail) == (51, True)
+
+
+def test_an_empty_list_is_refused(service):
+    refusal(service.post("/quotes", {"items": []}), 422, "invalid_body")
+
+
+def test_one_unknown_sku_of_many_is_named(service):
+    body = {"items": [{"sku": "milk"}, {"sku": "no-such-sku"}]}
+    assert refusal(service.post("/quotes", body), 404, "unknown_sku").received == "no-such-sku"
+
+
+def test_a_wrong_method_is_refused(service):
+    refusal(service.http.get("/quote"), 405, "not_allowed")
+
+
+def test_a_forecast_has_every_step_and_quantile(service):
+    reply = ForecastReply.model_validate(service.post("/forecast", {"sku": "milk"}).json())
+    assert [step.mean for step in reply.steps] == [9, 8, 7]
+    assert set(reply.steps[0].quantiles) == {"q05", "q50", "q95"}
+
+
+def test_a_dearer_what_if_sells_less_and_says_it_is_never_quoted(service):
+    body = {"sku": "milk", "price": 600, "horizon": 2}
+    dearer = ForecastReply.model_validate(service.post("/forecast", body).json())
+    assert len(dearer.steps) == 2
+    assert dearer.steps[0].mean == pytest.approx(9 * dearer.demand_ratio)
+    assert dearer.demand_ratio < 1
+    assert "above the list price" in dearer.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "error"),
+    [
+        ({"sku": "bread"}, 404, "no_forecast"),
+        ({"sku": "no-such-sku"}, 404, "unknown_sku"),
+        ({"sku": "milk", "horizon": 4}, 422, "invalid_body"),
+        ({"sku": "milk", "horizon": 0}, 422, "invalid_body"),
+        ({"sku": "milk", "price": 0}, 422, "invalid_body"),
+        ({"sku": "milk", "price": -5}, 422, "invalid_body"),
+    ],
+)
+def test_a_wrong_forecast_request_is_refused_with_a_reason(service, body, status, error):
+    refusal(service.post("/forecast", body), status, error)
+
+
+def test_every_quote_is_in_the_log_with_what_it_was_decided_from(service, shop):
+    quote = service.quote(customer_id="ann", quantity=2)
+    lines = [line for file in (shop.state / "quote_log").iterdir() for line in file.open()]
+    (entry,) = [
+        line for line in map(json.loads, lines) if line["quote"]["quote_id"] == quote["quote_id"]
+    ]
+    assert entry["quote"]["floor"] == 350
+    assert entry["features"]["unit_cost"] == 250
+    assert (entry["shopper"]["segment"], entry["quantity"]) == ("deal seeker", 2)
+    assert (entry["quote"]["arm"], entry["quote"]["propensity"]) == ("model", 1.0)
+    assert entry["champion"] == {"as_of": "2026-01-01", "verdict": "verdict-1"}
+
+
+def test_the_api_describes_itself_with_examples_and_error_bodies(service):
+    spec = service.http.get("/openapi.json").json()
+    post = spec["paths"]["/quote"]["post"]
+    assert post["requestBody"]["content"]["application/json"]["examples"]
+    error = post["responses"]["404"]["content"]["application/json"]["schema"]
+    assert error == {"$ref": "#/components/schemas/ErrorReply"}
+    assert "ErrorReply" in spec["components"]["schemas"]
+
+
+def test_the_page_loads_nothing_from_elsewhere(service):
+    page = service.http.get("/").text
+    assert "://" not in page
+    assert service.http.get("/static_content/swagger-ui-bundle.js").is_success
+
+
+def test_quotes_are_counted(service):
+    service.quote("honey")
+    assert 'outcome="list_price",rule="not_modelled"' in service.http.get("/metrics").text
+
+
+def test_the_worker_never_imports_tensorflow_and_stays_under_400_megabytes(service):
+    for _ in range(20):
+        service.quote(customer_id="ann")
+        service.post("/quotes", {"items": [{"sku": "milk"}] * 50})
+    folder = service.worker()
+    assert "site-packages/tensorflow/" not in (folder / "maps").read_text()
+    (rss,) = [line for line in (folder / "status").open() if line.startswith("VmRSS")]
+    assert int(rss.split()[1]) * 1024 < 400 * MEGABYTE
+
+
+def test_with_the_online_store_gone_the_list_price_stands_and_says_why(service, shop):
+    store = shop.state / "feast" / "online.db"
+    away = store.with_suffix(".away")
+    store.rename(away)
+    try:
+        for quote in (service.quote(customer_id="ann"), service.quote()):
+            assert quote["price"] == quote["list_price"]
+            assert quote["reasons"][0]["text"].startswith("online_store: the online store is gone")
+    finally:
+        away.rename(store)
+    service.wait(lambda: service.quote()["price"] < 500)
+
+
+def test_with_the_online_store_corrupt_the_list_price_stands(service, shop):
+    store = shop.state / "feast" / "online.db"
+    away = store.with_suffix(".away")
+    store.rename(away)
+    store.write_bytes(b"not a database" * 1_000)
+    try:
+        quote = service.quote(customer_id="ann")
+        assert (quote["price"], quote["reasons"][0]["rule"]) == (500, "online_store")
+    finally:
+        away.replace(store)
+    service.wait(lambda: service.quote()["price"] < 500)
+
+
+def _promote(shop, change):
+    """Replace the champion's folder whole, with one changed."""
+    new = shop.state / "new"
+    shutil.copytree(shop.bundle, new)
+    change(new)
+    old = shop.state / "old"
+    shop.bundle.rename(old)
+    new.rename(shop.bundle)
+    shutil.rmtree(old)
+
+
+def test_a_newly_promoted_bundle_is_swapped_in(service, shop):
+    _promote(shop, lambda folder: _about(folder, "2"))
+    service.wait(lambda: service.quote()["model_version"] == "2")
+
+
+def test_a_bundle_that_cannot_be_read_never_serves(service, shop):
+    def spoil(folder):
+        _about(folder, "3")
+        (folder / "response.tflite").write_bytes(b"not a model")
+
+    _promote(shop, spoil)
+    service.wait(lambda: "does not serve" in service.log.read_text())
+    assert service.quote()["model_version"] == "2"
+
+
+def test_with_no_champion_the_service_says_so(tmp_path):
+    service = Service(Settings(home=tmp_path))
+    try:
+        service.wait(lambda: service.http.get("/livez").is_success)
+        ready = service.http.get("/readyz")
+        assert (ready.status_code, "no champion has been promoted" in ready.text) == (503, True)
+        refusal(service.post("/quote", {"sku": "milk"}), 503, "no_champion")
+    finally:
+        service.stop()
+
+
+def test_a_bento_serves_the_bundle_it_was_built_from(tmp_path_factory):
+    packed = tmp_path_factory.mktemp("packed")
+    home = tmp_path_factory.mktemp("elsewhere")
+    _bundle(packed, version="9")
+    command = [sys.executable, "-m", "serving.build", "--bundle", str(packed)]
+    here = {**os.environ, "PRICEBOOK_HOME": str(home)}
+    built = subprocess.run(
+        command, cwd=REPO_ROOT, env=here, capture_output=True, text=True, check=True
+    )
+    tag = built.stdout.strip().splitlines()[-1]
+    requirements = (
+        home / ".pricebook/bentoml/bentos" / tag.replace(":", "/") / "env/python/requirements.txt"
+    ).read_text()
+    assert not {"tensorflow", "airflow"} & set(requirements.split())
+    service = Service(Settings(home=home), serve=tag)
+    try:
+        service.wait(lambda: service.http.get("/readyz").is_success)
+        assert service.quote()["model_version"] == "9"
+    finally:
+        service.stop()
