@@ -27,14 +27,14 @@ from pricebook.config import REPO_ROOT, Train, load_params
 from pricebook.metrics import bias, coverage, mase, pinball, rmsse, wape
 
 if TYPE_CHECKING:
-    from models.demand import OnEpoch
+    from models.forecaster import OnEpoch
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 REPORTED = (44, 48)
 ANCHORS = {  # measured once on the same panel; wape, rmsse, mase
     "AutoETS": (0.520, 0.772, 0.906),
-    "LightGBM, price and promotions": (0.352, 0.637, 0.727),
+    "LightGBM, price + promotion": (0.352, 0.637, 0.727),
     "LSTM sketch, two seeds": (0.339, 0.619, None),
 }
 RESULTS = Path(__file__).parent / "results"
@@ -67,7 +67,8 @@ class Window:
 
     def grid(self, column: str) -> Floats:
         """[series, horizon]"""
-        return self.told[column].to_numpy(np.float64).reshape(len(self.history), -1)
+        values: Floats = self.told[column].to_numpy(np.float64).reshape(len(self.history), -1)
+        return values
 
 
 def split(panel: pd.DataFrame, cutoff: int, horizon: int) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -138,19 +139,19 @@ def _stacked(windows: list[Window], column: str) -> Floats:
 
 def table(scores: list[Score], cutoffs: list[int]) -> Table:
     title = f"Complete Journey, 500 skus, 4 weeks ahead of weeks {', '.join(map(str, cutoffs))}"
-    drawn = Table("method", title=title)
-    for name in ("WAPE", "RMSSE", "MASE", "bias", "cover 80 %", "cover 50 %", "seconds"):
-        drawn.add_column(name, justify="right")
+    drawn = Table(title=title)
+    drawn.add_column("method", no_wrap=True)
+    for name in ("WAPE", "RMSSE", "MASE", "bias", "in 80 %", "in 50 %", "s"):
+        drawn.add_column(name, justify="right", no_wrap=True)
     for row in scores:
-        figures = [
-            f"{row.wape:.3f}",
-            f"{row.rmsse:.3f}",
-            _shown(row.mase),
-            _shown(row.bias, "+.1%"),
-        ]
-        shares = [_shown(row.coverage_80, ".1%"), _shown(row.coverage_50, ".1%")]
-        drawn.add_row(row.method, *figures, *shares, _shown(row.seconds, ".0f"))
+        drawn.add_row(row.method, *_figures(row))
     return drawn
+
+
+def _figures(row: Score) -> list[str]:
+    errors = [_shown(error) for error in (row.wape, row.rmsse, row.mase)]
+    shares = [_shown(share, ".1%") for share in (row.coverage_80, row.coverage_50)]
+    return [*errors, _shown(row.bias, "+.1%"), *shares, _shown(row.seconds, ".0f")]
 
 
 def _shown(value: float | None, how: str = ".3f") -> str:

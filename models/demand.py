@@ -213,6 +213,8 @@ def _rehearsed_spread(grid: Grid, shape: Shape, params: Demand, seed: int) -> fl
     1.0 (as they are) where there is too little to rehearse on.
     """
     origin = grid.shape[1] - shape.horizon
+    if len(grid.keys) * shape.horizon < OUTCOMES_TO_CALIBRATE:
+        return 1.0
     brief = params.model_copy(update={"epochs": max(1, params.epochs // 2)})
     try:
         model = _learn(grid.until(origin), shape, brief, seed, lambda *_: None)
@@ -234,8 +236,6 @@ def conformal_spread(sold: Floats, said: Floats, quantiles: tuple[float, ...]) -
         said: [series, horizon, quantiles].
         quantiles: the levels of `said`.
     """
-    if sold.size < OUTCOMES_TO_CALIBRATE:
-        return 1.0
     i = min(1, (len(quantiles) - 1) // 2)
     low, middle, high = (said[..., k] for k in (i, _median(quantiles), len(quantiles) - 1 - i))
     reach = np.where(sold > middle, high - middle, middle - low)
