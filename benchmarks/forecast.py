@@ -140,9 +140,9 @@ def _stacked(windows: list[Window], column: str) -> Floats:
 
 def table(scores: list[Score], cutoffs: list[int]) -> Table:
     title = f"Complete Journey, 500 skus, 4 weeks ahead of weeks {', '.join(map(str, cutoffs))}"
-    drawn = Table(title=title, box=SIMPLE_HEAD)
+    drawn = Table(title=title, box=SIMPLE_HEAD, pad_edge=False)
     drawn.add_column("method", no_wrap=True)
-    for name in ("WAPE", "RMSSE", "MASE", "bias", "in 80 %", "in 50 %", "s"):
+    for name in ("WAPE", "RMSSE", "MASE", "bias", "in 80%", "in 50%", "s"):
         drawn.add_column(name, justify="right", no_wrap=True)
     for row in scores:
         drawn.add_row(row.method, *_figures(row))
