@@ -176,9 +176,7 @@ def _where_next(settings: Settings, keep: bool, console: Console) -> None:
         "pricebook alerts list": "what the data failed, and who looks after it",
         "pricebook verdicts": "what the gate decided, check by check",
         "pricebook reproduce champion": "train it again from the recorded data, and compare",
-        read_json(settings.state / "reports" / "validate.json")[
-            "data_docs"
-        ]: "the Data Docs of this validation",
+        checked["data_docs"]: "the Data Docs of this validation",
     }
     if keep:
         places["pricebook down"] = "stops Airflow and the price service"
