@@ -94,7 +94,11 @@ class Market:
 
     @classmethod
     def draw(cls, spec: Spec) -> Market:
-        """A market at random, the same for the same spec."""
+        """A market at random, the same for the same spec.
+
+        Own elasticities are around -2.6, the mean of published ones (Bijmolt, van Heerde and
+        Pieters, Journal of Marketing Research 42, 2005).
+        """
         rng = np.random.default_rng(spec.seed)
         category = np.sort(np.arange(spec.skus) % spec.categories)
         level = rng.uniform(90, 900, spec.categories)[category]
@@ -105,9 +109,9 @@ class Market:
             spec=spec,
             category=category,
             appeal=rng.normal(0, 0.6, spec.skus),
-            slope=rng.uniform(0.6, 1.8, spec.skus),
+            slope=rng.uniform(0.9, 2.4, spec.skus),
             list_price=list_price,
-            unit_cost=np.rint(list_price * rng.uniform(0.50, 0.75, spec.skus)).astype(np.int64),
+            unit_cost=np.rint(list_price * rng.uniform(0.40, 0.62, spec.skus)).astype(np.int64),
             peak=rng.uniform(0, spec.year, spec.categories),
             swing=rng.uniform(0.2, 0.8, spec.categories),
             need=rng.uniform(1.2, 2.2, spec.categories),

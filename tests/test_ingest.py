@@ -138,7 +138,7 @@ def test_a_sample_keeps_the_same_skus_in_every_table(corner, tmp_path):
     for table in ("promotions", "prices", "inventory", "competitor_prices", "events"):
         assert {row["sku"] for row in raw(settings, table)} <= skus | {None}
     assert 20 < len(skus) < 40
-    assert rows["customers"] == 301
+    assert rows["customers"] == 501
 
 
 def test_no_row_of_any_table_is_at_or_after_the_cutoff(corner, tmp_path):

@@ -348,6 +348,13 @@ def test_a_line_of_the_complete_journey_is_what_it_was(connection):
     )
 
 
+def test_the_dirt_of_the_complete_journey_is_handed_over_as_it_is(connection):
+    asked = "quantity > 100", "quantity = 0", "net_amount = 0", "coupon_amount > net_amount"
+    counts = ", ".join(f"count_if({question})" for question in (*asked, "net_amount IS NULL"))
+    [found] = journey(connection, "orders", f"SELECT {counts} FROM relation")
+    assert found == (13_510, 8_869, 11_226, 3_507, 20)
+
+
 def test_promotions_of_the_complete_journey_run_from_monday_to_monday_at_the_shop(connection):
     found = journey(
         connection,

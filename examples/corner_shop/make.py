@@ -138,7 +138,7 @@ def _soil(lines: dict[int, list[Any]]) -> None:
     for place, column, value in (
         *((200, 3, 0), (201, 3, 0), (202, 3, 4012), (203, 3, -1)),  # no units; a barcode; a return
         *((300, 4, ""), (301, 4, "NaN"), (302, 4, "-2,49"), (303, 4, "0,00")),
-        *((400, 1, ""), (401, 2, ""), (402, 2, "A9999"), (403, 2, "A9999")),  # the last two unknown
+        *((400, 1, ""), (401, 2, ""), (402, 2, "A9999"), (450, 2, "A9999")),  # the last two unknown
     ):
         now[place][column] = value
 
@@ -253,7 +253,7 @@ TILL = ("receipt", "time", "article", "units", "paid", "before discount", "vouch
 
 def make(folder: Path) -> None:
     """Write every file of the shop into `folder`."""
-    market = Market.draw(Spec())
+    market = Market.draw(Spec(shoppers=500))
     rng = np.random.default_rng(market.spec.seed)
     weeks = simulate(market, rng)
     lines = orders(market, weeks, rng)
