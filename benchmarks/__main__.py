@@ -1,4 +1,4 @@
-"""Run every benchmark, one after the other, each in a process of its own: `python -m benchmarks`."""
+"""Every benchmark in turn, each in a process of its own: `python -m benchmarks`."""
 
 import subprocess
 import sys

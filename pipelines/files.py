@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -23,14 +22,19 @@ def atomic_path(path: Path) -> Iterator[Path]:
     partial = _beside(path)
     try:
         yield partial
-        os.replace(partial, path)
+        partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
 
 
 @contextmanager
 def atomic_dir(path: Path) -> Iterator[Path]:
-    """Yield an empty temporary folder beside `path`; swap it in on success, remove it on failure."""
+    """Yield an empty temporary folder beside `path`; swap it in on success, else remove it.
+
+    What a killed run left half-written beside it is removed first.
+    """
+    for leftover in path.parent.glob(f".{path.name}.*.partial"):
+        shutil.rmtree(leftover, ignore_errors=True)
     partial, old = _beside(path), _beside(path)
     partial.mkdir()
     try:

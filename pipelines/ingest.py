@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -39,7 +38,6 @@ def ingest(as_of: date, params: Params, settings: Settings) -> dict[str, int]:
         EmptyHistory: no order is before `as_of`.
     """
     source = open_source(params, settings)
-    _clear(settings.raw)
     with _connection(params, settings) as connection, atomic_dir(settings.raw) as folder:
         reading = _Ingest(as_of, params, source, connection)
         rows = {table: reading.write(table, folder) for table in source.tables}
@@ -137,13 +135,6 @@ def _connection(params: Params, settings: Settings) -> Iterator[DuckDBPyConnecti
         yield connection
     finally:
         connection.close()
-
-
-def _clear(folder: Path) -> None:
-    """Remove what a killed run left half-written beside `folder`."""
-    for left in folder.parent.glob(f".{folder.name}.*.partial"):
-        log.warning("Removing %s, which a run that was stopped left behind", left)
-        shutil.rmtree(left)
 
 
 def _local_date(which: str, orders: DuckDBPyRelation, params: Params) -> date | None:

@@ -60,7 +60,7 @@ def test_a_damaged_cache_is_an_error_that_names_the_file(home, tmp_path):
 
 
 def test_an_unknown_version_is_an_error(home):
-    with pytest.raises(LineageError, match="Received: 0+"):
+    with pytest.raises(LineageError, match=r"Received: 0+"):
         lineage.restore("0" * 32 + ".dir", home.state / "x", home)
 
 
