@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import runpy
+import warnings
 from collections.abc import Sequence
 from datetime import date, datetime
 from pathlib import Path
@@ -17,6 +18,7 @@ from pipelines.agreement import Comparison, compare
 from pipelines.files import atomic_path, read_json, write_json
 from pricebook.config import REPO_ROOT, Params, Settings, cutoff
 from pricebook.errors import EmptyHistory, LeakageError
+from pricebook.store import online_settings, registry_settings, store_folder
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -43,7 +45,9 @@ def open_store(settings: Settings) -> FeatureStore:
     """The home's feature store; definitions are registered if it has none, or another home's."""
     from feast import FeatureStore
 
-    _folder(settings).mkdir(parents=True, exist_ok=True)
+    # Ibis calls a DuckDB method that says it will go; that is theirs to mend, and fills the logs.
+    warnings.filterwarnings("ignore", "fetch_arrow_table", DeprecationWarning)
+    store_folder(settings).mkdir(parents=True, exist_ok=True)
     store = FeatureStore(config=_config(settings))
     if not _is_registered(store, settings):
         register(store, settings)
@@ -63,53 +67,18 @@ def register(store: FeatureStore, settings: Settings) -> None:
     store.apply(list(repo["definitions"](settings.features).values()))
 
 
-def _folder(settings: Settings) -> Path:
-    return settings.state / "feast"
-
-
 def _config(settings: Settings) -> Any:
     from feast.repo_config import RepoConfig
 
     return RepoConfig(
         project="pricebook",
         provider="local",
-        registry=registry_config(settings),
+        registry=registry_settings(settings),
         offline_store={"type": "duckdb"},
-        online_store=online_config(settings),
+        online_store=online_settings(settings),
         entity_key_serialization_version=3,
-        repo_path=_folder(settings),
+        repo_path=store_folder(settings),
     )
-
-
-def registry_config(settings: Settings) -> dict[str, Any]:
-    """A file in the home, or a database by URL."""
-    if settings.feast_registry_url:
-        return {"registry_type": "sql", "path": settings.feast_registry_url}
-    return {"path": str(_folder(settings) / "registry.db")}
-
-
-def online_config(settings: Settings) -> dict[str, Any]:
-    """SQLite in the home, or Redis by URL (which needs feast[redis] installed)."""
-    if settings.redis_url:
-        return {"type": "redis", "connection_string": redis_address(settings.redis_url)}
-    return {"type": "sqlite", "path": str(_folder(settings) / "online.db")}
-
-
-def redis_address(url: str) -> str:
-    """A Redis URL as Feast wants it.
-
-    >>> redis_address("redis://:secret@cache:6380/2")
-    'cache:6380,db=2,password=secret'
-    """
-    from urllib.parse import urlsplit
-
-    parts = urlsplit(url)
-    address = [f"{parts.hostname}:{parts.port or 6379}"]
-    if parts.path.strip("/"):
-        address.append(f"db={parts.path.strip('/')}")
-    if parts.password:
-        address.append(f"password={parts.password}")
-    return ",".join([*address, "ssl=true"] if parts.scheme == "rediss" else address)
 
 
 def materialize(as_of: date, params: Params, settings: Settings) -> dict[str, int]:
@@ -175,7 +144,7 @@ def _push(
     """Write a view's rows, and nulls for the keys written before that are not among them."""
     import pandas as pd
 
-    record = _folder(settings) / f"{view}.pushed.parquet"
+    record = store_folder(settings) / f"{view}.pushed.parquet"
     keys = list(KEYS[view])
     before = pd.read_parquet(record) if record.exists() else rows[keys].iloc[:0]
     every = pd.concat([before, rows[keys]]).drop_duplicates()

@@ -65,7 +65,9 @@ def ask(at: str, route: str, body: Mapping[str, Any]) -> Any:
 def _command(settings: Settings) -> list[str]:
     bentoml = str(Path(sys.executable).with_name("bentoml"))
     listen = ["--host", settings.host, "--port", str(settings.service_port)]
-    return [bentoml, "serve", SERVICE, *listen, "--working-dir", str(REPO_ROOT)]
+    built = (settings.state / "bentoml" / "bentos" / "pricebook" / "latest").exists()
+    what = ["pricebook:latest"] if built else [SERVICE, "--working-dir", str(REPO_ROOT)]
+    return [bentoml, "serve", *what, *listen]
 
 
 def _pending(settings: Settings) -> str:

@@ -11,16 +11,14 @@ from pipelines.agreement import compare, distance
 from pipelines.materialize import (
     _config,
     materialize,
-    online_config,
     online_rows,
     open_store,
     parity,
-    redis_address,
-    registry_config,
     training_frame,
 )
 from pricebook.config import REPO_ROOT, Settings, cutoff
 from pricebook.errors import EmptyHistory
+from pricebook.store import online_settings, redis_address, registry_settings
 
 AS_OF = date(2018, 1, 1)
 
@@ -213,8 +211,8 @@ def test_servers_are_a_matter_of_settings():
     settings = Settings(
         redis_url="redis://cache:6379/1", feast_registry_url="postgresql://db/feast"
     )
-    assert online_config(settings) == {"type": "redis", "connection_string": "cache:6379,db=1"}
-    assert registry_config(settings)["registry_type"] == "sql"
+    assert online_settings(settings) == {"type": "redis", "connection_string": "cache:6379,db=1"}
+    assert registry_settings(settings)["registry_type"] == "sql"
 
 
 def test_a_redis_url_with_a_password_and_tls():

@@ -1,0 +1,49 @@
+"""A champion can be trained again from what was recorded of it, to the same figures."""
+
+import shutil
+
+import pytest
+from typer.testing import CliRunner
+
+from pipelines.cli import app
+from pipelines.reproduce import reproduce
+from pricebook.config import Settings
+from pricebook.errors import LineageError, RegistryError
+
+
+@pytest.fixture
+def at_home(promoted, monkeypatch):
+    monkeypatch.setenv("PRICEBOOK_HOME", str(promoted.home))
+    return promoted
+
+
+def test_the_champion_trained_again_has_equal_metrics(at_home):
+    result = CliRunner().invoke(app, ["reproduce", "champion"])
+    assert result.exit_code == 0, result.output
+    assert "wape" in result.output
+    assert "elasticity_pooled" in result.output
+    assert "DIFFERS" not in result.output
+
+
+def test_an_altered_data_file_fails_and_is_named(promoted, tmp_path):
+    home = Settings(home=tmp_path / "home")
+    shutil.copytree(promoted.home, home.home)
+    with (home.validated / "products.parquet").open("ab") as file:
+        file.write(b"one byte more")
+    with pytest.raises(LineageError, match=r"products\.parquet was altered"):
+        reproduce("champion", home)
+
+
+def test_the_recorded_data_is_used_even_when_the_home_has_moved_on(promoted, tmp_path):
+    from pipelines import lineage
+
+    home = Settings(home=tmp_path / "home")
+    shutil.copytree(promoted.home, home.home)
+    (home.features / "price_book.parquet").unlink()
+    lineage.record(home.features, home)
+    assert all(row.equal for row in reproduce("champion", home))
+
+
+def test_reproducing_what_was_never_promoted_is_an_error(promoted):
+    with pytest.raises(RegistryError, match="Received: 'previous'"):
+        reproduce("previous", promoted)
