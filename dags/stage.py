@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
@@ -36,7 +38,15 @@ def stage(
 
     A PricebookError ends the task at once: its cause is known, so a retry would not help.
     """
+    _quiet()
     try:
         yield inputs(form(), Settings())
     except PricebookError as error:
         raise AirflowFailException(f"{type(error).__name__}: {error}") from error
+
+
+def _quiet() -> None:
+    """Leave the story of the stage in the log, and out of it what libraries tell themselves."""
+    for name in ("alembic", "feast", "great_expectations", "mlflow"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    warnings.simplefilter("ignore", DeprecationWarning)
