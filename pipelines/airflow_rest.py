@@ -79,10 +79,11 @@ class AirflowRest:
         return [_task(one) for one in rows]
 
     def log(self, dag: str, run: str, task: Task) -> list[str]:
-        """The lines of the task's last attempt."""
+        """The lines of the task's last attempt, without Airflow's own headings."""
         path = f"/api/v2/dags/{dag}/dagRuns/{run}/taskInstances/{task.task_id}/logs"
         found = self._ask("GET", f"{path}/{max(task.attempt, 1)}")
-        return [_line(one) for one in found["content"]]
+        lines = [_line(one) for one in found["content"]]
+        return [line for line in lines if line and not line.startswith("::")]
 
     def _ask(self, verb: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         try:
@@ -119,8 +120,8 @@ def _seconds(row: Mapping[str, Any]) -> float | None:
 def _line(entry: str | Mapping[str, Any]) -> str:
     if isinstance(entry, str):
         return entry
-    causes = [
-        f"{one.get('exc_type', '')}: {one.get('exc_value', '')}"
-        for one in entry.get("error_detail") or ()
-    ]
-    return " ".join([str(entry.get("event", "")), *causes]).strip()
+    line = str(entry.get("event", ""))
+    for cause in entry.get("error_detail") or ():
+        if (told := str(cause.get("exc_value", ""))) not in line:
+            line += f" {cause.get('exc_type', '')}: {told}"
+    return line

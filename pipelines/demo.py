@@ -31,6 +31,7 @@ from pricebook.errors import ServiceError
 
 POLL = 1.0  # seconds between two looks at a run
 LOG_LINES = 15
+FAILED = "Task failed with exception "  # how Airflow begins the line that names the cause
 WIDTH = 110  # columns of the summary, where there is no terminal to ask
 
 
@@ -134,7 +135,7 @@ class _Demo:
         began = time.monotonic() - (task.seconds or 0)
         note = old.note if old else ""
         if task.state == "running" and self.console.is_terminal:
-            note = _last(airflow.log(dag, run, task)) or note
+            note = "".join(airflow.log(dag, run, task)[-1:]) or note
         self.board.put(Step(name, task.state, began, task.seconds, note))
 
     def _fail(self, airflow: AirflowRest, dag: str, run: str, task: Task) -> None:
@@ -142,8 +143,7 @@ class _Demo:
         self.console.print(f"The end of the log of {dag} {task.label}:", style="bold red")
         for line in lines:
             self.console.print(f"  {line}", markup=False, highlight=False)
-        cause = next((line for line in reversed(lines) if "Error" in line), _last(lines))
-        raise ServiceError(f"{dag} failed in {task.label}. Received: {cause}")
+        raise ServiceError(f"{dag} failed in {task.label}: {_cause(lines)}")
 
     def _ask(self) -> tuple[list[Asked], Mapping[str, Any]]:
         at = price_service.url(self.settings)
@@ -165,9 +165,10 @@ def paused(airflow: AirflowRest, dag: str, yes: bool) -> Iterator[None]:
         airflow.pause(dag, before)
 
 
-def _last(lines: list[str]) -> str:
-    told = (line for line in reversed(lines) if line and not line.startswith("::"))
-    return next(told, "")
+def _cause(lines: list[str]) -> str:
+    failures = [line for line in lines if line.startswith(FAILED)]
+    told = failures[-1].removeprefix(FAILED) if failures else "".join(lines[-1:])
+    return told.removeprefix("AirflowFailException: ")
 
 
 def _where_next(settings: Settings, keep: bool, console: Console) -> None:
