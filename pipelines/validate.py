@@ -28,11 +28,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ledger import Failure, clock, open_ledger
-from pipelines import lineage, quarantine
-from pipelines.asked import Asked, reject_unknown
+from pipelines import lineage
+from pipelines.checks import quarantine
+from pipelines.checks.asked import Asked, reject_unknown
+from pipelines.checks.measures import Calendar, Figure, figure
+from pipelines.checks.outcomes import Outcome, Record, tell
 from pipelines.files import atomic_dir, write_json
-from pipelines.measures import Calendar, Figure, figure
-from pipelines.outcomes import Outcome, Record, tell
 from pricebook.config import Params, Settings, Severity
 from pricebook.contract import Check, Rule
 

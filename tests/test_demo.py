@@ -5,8 +5,8 @@ import io
 import pytest
 from rich.console import Console
 
-from pipelines.board import Board, Step
-from pipelines.summary import Asked, Money, quotes, rows, verdict
+from pipelines.demo.board import Board, Step
+from pipelines.demo.summary import Asked, Money, quotes, rows, verdict
 
 
 @pytest.fixture

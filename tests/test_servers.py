@@ -13,11 +13,10 @@ import httpx
 import psutil
 import pytest
 
-from pipelines import airflow_server
 from pipelines.demo import on_free_ports
-from pipelines.launch import Plan, alone, interruptible, recorded, start
-from pipelines.processes import MARK, family, spawn, stop
-from pipelines.servers import down, status, up
+from pipelines.servers import airflow_server, down, status, up
+from pipelines.servers.launch import Plan, alone, interruptible, recorded, start
+from pipelines.servers.processes import MARK, family, spawn, stop
 from pricebook.config import Settings
 from pricebook.errors import ServiceError
 

@@ -20,9 +20,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ledger import Alert, clock, list_alerts, open_ledger, waive
-from pipelines import quarantine
+from pipelines.checks import quarantine
+from pipelines.checks.measures import Period, last_volume, partial_ends
 from pipelines.files import read_json
-from pipelines.measures import Period, last_volume, partial_ends
 from pipelines.validate import validate
 from pricebook.config import Featurize, Params, Settings, Shop
 from pricebook.errors import ConfigError, ContractBreach, SourceError

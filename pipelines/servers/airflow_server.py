@@ -16,9 +16,9 @@ from pathlib import Path
 
 import httpx
 
-from pipelines.airflow_rest import AirflowRest
 from pipelines.files import atomic_path, read_json
-from pipelines.launch import Plan, environment
+from pipelines.servers.airflow_rest import AirflowRest
+from pipelines.servers.launch import Plan, environment
 from pricebook.config import REPO_ROOT, Settings
 from pricebook.errors import ServiceError
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from pipelines.launch import Plan, environment
+from pipelines.servers.launch import Plan, environment
 from pricebook.config import REPO_ROOT, Settings
 from pricebook.errors import ServiceError
 

@@ -11,7 +11,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from pipelines.board import Step
+from pipelines.demo.board import Step
 from pipelines.files import read_json
 from pricebook.config import Settings
 

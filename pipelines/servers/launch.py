@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from pipelines.files import read_json, write_json
-from pipelines.processes import MARK, Process, spawn, stop
+from pipelines.servers.processes import MARK, Process, spawn, stop
 from pricebook.config import Settings
 from pricebook.errors import ServiceError
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from pipelines.measures import OF_THE_TABLE
+from pipelines.checks.measures import OF_THE_TABLE
 from pricebook.config import Severity, Shop, Validate
 from pricebook.contract import TABLES, Check, Rule, checks
 from pricebook.errors import ConfigError

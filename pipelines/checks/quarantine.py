@@ -16,7 +16,7 @@ import duckdb
 import pyarrow as pa
 
 from ledger import Failure
-from pipelines.measures import Calendar, made_column, name, records
+from pipelines.checks.measures import Calendar, made_column, name, records
 from pricebook.config import Featurize, Severity
 from pricebook.contract import REQUIRED_TABLES, TABLES, Check, Table, Type
 from pricebook.errors import ContractBreach, SourceError

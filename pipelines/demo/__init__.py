@@ -11,11 +11,13 @@ from typing import Any
 
 from rich.console import Console
 
-from pipelines import airflow_server, price_service
-from pipelines.airflow_rest import AirflowRest, Task
-from pipelines.board import Board, Step
+from pipelines.demo.board import Board, Step
+from pipelines.demo.shopping import forecast_request, quote_requests
+from pipelines.demo.summary import Asked, print_summary, verdict
 from pipelines.files import read_json
-from pipelines.launch import (
+from pipelines.servers import airflow_server, price_service
+from pipelines.servers.airflow_rest import AirflowRest, Task
+from pipelines.servers.launch import (
     Plan,
     interruptible,
     names_up,
@@ -24,8 +26,6 @@ from pipelines.launch import (
     start,
     stop_since,
 )
-from pipelines.shopping import forecast_request, quote_requests
-from pipelines.summary import Asked, print_summary, verdict
 from pricebook.config import Settings
 from pricebook.errors import ServiceError
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pipelines import airflow_server, price_service
-from pipelines.launch import (
+from pipelines.servers import airflow_server, price_service
+from pipelines.servers.launch import (
     Tell,
     alone,
     claim,
@@ -14,7 +14,7 @@ from pipelines.launch import (
     start,
     stop_since,
 )
-from pipelines.processes import stop
+from pipelines.servers.processes import stop
 from pricebook.config import Settings
 
 

@@ -1,0 +1,1 @@
+"""How `validate` asks the contract of a table: which checks, measured how, and what follows."""
