@@ -204,7 +204,6 @@ def _listings(known: pd.DataFrame) -> Listings:
         zone=known["zone"].to_numpy(object),
         list_price=column("list_price").round().astype(np.int64),
         reference_price=column("reference_price"),
-        last_price=column("price_last"),
         unit_cost=column("unit_cost"),
         cost_assumed=known["cost_assumed"].to_numpy(bool),
         map_price=column("map_price"),

@@ -186,6 +186,14 @@ def down() -> None:
 
 
 @app.command()
+def status() -> None:
+    """Say what is up in this home, and where."""
+    from pipelines.servers import status as tell
+
+    tell(Settings())
+
+
+@app.command()
 def demo(
     keep: Annotated[
         bool, typer.Option("--keep", envvar="KEEP", help="leave the servers running")
@@ -217,6 +225,7 @@ def main() -> None:
     try:
         app()
     except PricebookError as error:
-        console.print(f"[bold red]{type(error).__name__}[/]: ", end="")
-        console.print(str(error), markup=False, highlight=False)
+        told = Console(stderr=True, soft_wrap=True, highlight=False)
+        told.print(f"[bold red]{type(error).__name__}[/]: ", end="")
+        told.print(str(error), markup=False)
         sys.exit(2)

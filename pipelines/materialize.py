@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("pricebook.materialize")
 
+JOIN_MEMORY = "600MB"  # of a historical join; beyond it, DuckDB spills to disk
+
 KEYS = {
     "sku_period": ("sku", "zone"),
     "sku": ("sku", "zone"),
@@ -43,11 +45,17 @@ PERIOD_DAYS = {"day": 1, "week": 7, "month": 31}
 
 def open_store(settings: Settings) -> FeatureStore:
     """The home's feature store; definitions are registered if it has none, or another home's."""
+    import ibis
     from feast import FeatureStore
 
     # Ibis calls a DuckDB method that says it will go; that is theirs to mend, and fills the logs.
     warnings.filterwarnings("ignore", "fetch_arrow_table", DeprecationWarning)
-    store_folder(settings).mkdir(parents=True, exist_ok=True)
+    folder = store_folder(settings)
+    folder.mkdir(parents=True, exist_ok=True)
+    # Feast joins in Ibis' default backend, which would else take what memory there is.
+    ibis.set_backend(
+        ibis.duckdb.connect(memory_limit=JOIN_MEMORY, temp_directory=str(folder / "spill"))
+    )
     store = FeatureStore(config=_config(settings))
     if not _is_registered(store, settings):
         register(store, settings)

@@ -182,7 +182,7 @@ class Quote(Section):
 
     min_margin: Share = Field(0.05, description="over unit cost; sets the floor")
     max_markdown: Share = Field(0.30, description="below list price, at most")
-    max_step: Share = Field(0.15, description="from the price before, at most")
+    max_step: Share = Field(0.15, description="from the usual (reference) price, at most")
     competitor_band: Share | None = Field(None, description="above the cheapest rival, at most")
     endings: tuple[int, ...] = Field((9,), description="last minor digit(s) a rung may end with")
     ttl_seconds: Annotated[int, Field(ge=1)] = 900
@@ -219,7 +219,8 @@ def load_params(path: Path) -> Params:
     except FileNotFoundError:
         raise ConfigError(f"No params file. Received: {path}") from None
     except yaml.YAMLError as error:
-        raise ConfigError(f"{path} is not YAML: {error}") from None
+        told = " ".join(str(error).split())
+        raise ConfigError(f"{path} is not YAML. Received: {told}") from None
     except ValidationError as error:
         raise ConfigError(f"{path}: {_first_problem(error)}") from None
 

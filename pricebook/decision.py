@@ -40,7 +40,6 @@ class Listings:
     zone: NDArray[np.object_]
     list_price: Ints
     reference_price: Floats
-    last_price: Floats
     unit_cost: Floats
     cost_assumed: NDArray[np.bool_]
     map_price: Floats
@@ -119,7 +118,7 @@ def _bounds(listings: Listings, floor: Floats, limits: Limits, arm: Arm) -> Boun
     return Bounds(
         list_price=listings.list_price,
         floor=floor,
-        last_price=listings.last_price,
+        usual_price=listings.reference_price,
         competitor_price=listings.competitor_price,
         ladders=[money.rungs(price, limits.endings) for price in listings.list_price.tolist()],
         arms=[arm] * len(listings),

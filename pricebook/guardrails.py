@@ -47,7 +47,7 @@ class Bounds:
 
     list_price: Ints
     floor: Floats
-    last_price: Floats
+    usual_price: Floats
     competitor_price: Floats
     ladders: Sequence[Ints]
     arms: Sequence[Arm]
@@ -55,12 +55,12 @@ class Bounds:
 
     @property
     def lowest_step(self) -> Floats:
-        low = self.last_price * (1 - self.limits.max_step)
+        low = self.usual_price * (1 - self.limits.max_step)
         return np.where(np.isnan(low), 0.0, money.round_up(low))
 
     @property
     def highest_step(self) -> Floats:
-        high = self.last_price * (1 + self.limits.max_step)
+        high = self.usual_price * (1 + self.limits.max_step)
         return np.where(np.isnan(high), np.inf, np.floor(np.round(high, 6)))
 
     @property
@@ -142,7 +142,7 @@ def _whole(prices: Floats) -> Ints:
 RULES = (
     Rule("experiment", _experiment, "the price this experiment arm tries"),
     Rule("competitor_band", _band, "at most {competitor_band:.0%} above the cheapest rival"),
-    Rule("step", _step, "at most {max_step:.0%} from the price before"),
+    Rule("step", _step, "at most {max_step:.0%} from the usual price"),
     Rule("ladder", _ladder, "the nearest price on the ladder"),
     Rule("ceiling", _ceiling, "nobody pays more than the list price"),
     Rule("floor", _floor, "never below the floor"),

@@ -13,7 +13,7 @@ from pricebook.config import Quote as Limits
 from pricebook.decision import Listings
 from pricebook.quote import EVERYONE, Issuer, Shopper, list_quotes, quote_many
 
-LIMITS = Limits(competitor_band=0.2)
+LIMITS = Limits(competitor_band=0.2, max_step=0.5)
 NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
 ELASTICITY = {EVERYONE: -2.0, "deal seeker": -6.0, "regular": -1.2}
 
@@ -29,7 +29,6 @@ def listings(*rows):
         "zone": "all",
         "list_price": 500,
         "reference_price": 480.0,
-        "last_price": np.nan,
         "unit_cost": 200.0,
         "cost_assumed": False,
         "map_price": np.nan,
@@ -65,7 +64,6 @@ rows = st.lists(
         {
             "list_price": st.integers(1, 20_000),
             "reference_price": maybe,
-            "last_price": maybe,
             "unit_cost": maybe,
             "map_price": maybe,
             "competitor_price": maybe,
@@ -134,12 +132,16 @@ def test_a_missing_floor_means_the_list_price(rows, limits):
 
 @given(rows)
 def test_a_larger_markdown_never_lowers_expected_profit(rows):
-    known = [row | {"unit_cost": 1.0, "reference_price": 100.0, "modelled": True} for row in rows]
-    free = {"competitor_price": np.nan, "last_price": np.nan}
+    known = [
+        row
+        | {"unit_cost": 1.0, "reference_price": float(row["list_price"]), "modelled": True}
+        | {"competitor_price": np.nan}
+        for row in rows
+    ]
 
     def profits(markdown):
-        one = quotes([row | free for row in known], limits=Limits(max_markdown=markdown))
-        return [(quote.price - 1) * (quote.price / 100) ** -2 for quote in one]
+        one = quotes(known, limits=Limits(max_markdown=markdown, max_step=1))
+        return [(quote.price - 1) * (quote.price / quote.list_price) ** -2 for quote in one]
 
     for shallow, deep in pairwise([profits(0.1), profits(0.3), profits(0.6)]):
         assert all(b >= a * (1 - 1e-6) for a, b in zip(shallow, deep, strict=True))
