@@ -186,7 +186,7 @@ def test_a_loyal_shopper_never_pays_for_it():
     ],
 )
 def test_consent_is_the_request_s_then_the_stored_then_the_shop_s(shopper, default, personalised):
-    one = quote(shopper, limits=Limits(consent_default=default))
+    one = quote(shopper, limits=Limits(consent_default=default, max_step=0.5))
     assert one.personalised is personalised
     assert one.reasons[-1].rule == ("personal" if personalised else "public_offer")
 
