@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import logging
 import runpy
+import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,17 +47,11 @@ PERIOD_DAYS = {"day": 1, "week": 7, "month": 31}
 
 def open_store(settings: Settings) -> FeatureStore:
     """The home's feature store; definitions are registered if it has none, or another home's."""
-    import ibis
     from feast import FeatureStore
 
     # Ibis calls a DuckDB method that says it will go; that is theirs to mend, and fills the logs.
     warnings.filterwarnings("ignore", "fetch_arrow_table", DeprecationWarning)
-    folder = store_folder(settings)
-    folder.mkdir(parents=True, exist_ok=True)
-    # Feast joins in Ibis' default backend, which would else take what memory there is.
-    ibis.set_backend(
-        ibis.duckdb.connect(memory_limit=JOIN_MEMORY, temp_directory=str(folder / "spill"))
-    )
+    store_folder(settings).mkdir(parents=True, exist_ok=True)
     store = FeatureStore(config=_config(settings))
     if not _is_registered(store, settings):
         register(store, settings)
@@ -193,15 +189,35 @@ def training_frame(store: FeatureStore, service: str, entity_df: pd.DataFrame) -
     recorded = _manifest(store)["cutoff"]
     asked = entity_df["event_timestamp"]
     after = bool((asked >= datetime.fromisoformat(recorded)).all())
-    frame: pd.DataFrame = store.get_historical_features(
-        entity_df=entity_df,
-        features=store.get_feature_service(service),
-        filter_by_created_timestamp=after,
-    ).to_df()
+    with _bounded_joins():
+        frame: pd.DataFrame = store.get_historical_features(
+            entity_df=entity_df,
+            features=store.get_feature_service(service),
+            filter_by_created_timestamp=after,
+        ).to_df()
     known_at = [column for column in frame.columns if column.endswith("_at")]
     for column in known_at:
         _refuse_future(frame, column)
     return frame.drop(columns=known_at)
+
+
+@contextmanager
+def _bounded_joins() -> Iterator[None]:
+    """Feast joins in Ibis' default backend, which would else take what memory there is.
+
+    Each process spills into a folder of its own: two trainings join side by side.
+    """
+    import ibis
+
+    before = ibis.options.default_backend
+    with tempfile.TemporaryDirectory(prefix="pricebook-spill-") as spill:
+        backend = ibis.duckdb.connect(memory_limit=JOIN_MEMORY, temp_directory=spill)
+        ibis.set_backend(backend)
+        try:
+            yield
+        finally:
+            ibis.options.default_backend = before
+            backend.disconnect()
 
 
 def _refuse_future(frame: pd.DataFrame, column: str) -> None:
