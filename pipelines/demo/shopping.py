@@ -1,4 +1,4 @@
-"""Whom and what the demo asks for: skus that sell, of several departments, and several shoppers."""
+"""Whom and what the demo asks for: skus that sell, skus that price moves, several shoppers."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from itertools import cycle
 from typing import Any
 
+from pipelines.files import read_json
 from pricebook.config import Settings
 
-DEPARTMENTS = 3
+BEST_SELLERS = 2  # each of another department
+MOST_ELASTIC = 2
 
 
 @dataclass(frozen=True)
@@ -21,11 +23,11 @@ class Errand:
 
 
 def quote_requests(settings: Settings) -> list[Errand]:
-    """The best seller of a few departments: to anybody, and to a shopper of each segment in turn;
-    and a sku that is in the price book but not modelled, if there is one."""
-    best = _best_sellers(settings)
-    errands = [_errand(sku, "anybody") for sku in best]
-    for sku, (customer, segment) in zip(cycle(best), _shoppers(settings), strict=False):
+    """The skus that price moves most and those that sell most: to anybody, and to a shopper of each
+    segment in turn; and a sku that is in the price book but not modelled, if there is one."""
+    skus = [*_most_elastic(settings), *_best_sellers(settings)]
+    errands = [_errand(sku, "anybody") for sku in skus]
+    for sku, (customer, segment) in zip(cycle(skus), _shoppers(settings), strict=False):
         errands.append(_errand(sku, f"{segment}, consents", customer_id=customer, consent=True))
     return errands + [_errand(sku, "anybody") for sku in _not_modelled(settings)]
 
@@ -55,8 +57,22 @@ def _best_sellers(settings: Settings) -> list[tuple[str, str, str]]:
         """,
         forecast=str(settings.bundle / "forecast.parquet"),
         book=str(settings.bundle / "price_book.parquet"),
-        count=DEPARTMENTS,
+        count=BEST_SELLERS,
     )
+
+
+def _most_elastic(settings: Settings) -> list[tuple[str, str, str]]:
+    told = read_json(settings.bundle / "response.json")
+    felt = told["elasticities"]["everyone"]["elasticity"]
+    ranked = sorted(zip(felt, told["vocabularies"]["series"], strict=True))
+    return [_named(settings, *series) for _, series in ranked[:MOST_ELASTIC]]
+
+
+def _named(settings: Settings, sku: str, zone: str) -> tuple[str, str, str]:
+    query = "select name from read_parquet($book) where sku = $sku and zone = $zone"
+    book = str(settings.bundle / "price_book.parquet")
+    ((name,),) = _ask(query, book=book, sku=sku, zone=zone)
+    return sku, zone, name
 
 
 def _not_modelled(settings: Settings) -> list[tuple[str, str, str]]:
