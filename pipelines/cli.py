@@ -162,6 +162,7 @@ def reproduce(
 
     rows = again(alias, Settings())
     table = Table("model", "metric", "recorded", "again", "", title=f"reproducing the {alias}")
+    table.columns[1].overflow = "fold"
     for row in rows:
         mark = "[green]equal[/]" if row.equal else "[red]DIFFERS[/]"
         table.add_row(row.model, row.metric, f"{row.recorded:.10g}", f"{row.again:.10g}", mark)

@@ -25,7 +25,7 @@ class Errand:
 def quote_requests(settings: Settings) -> list[Errand]:
     """The skus that price moves most and those that sell most: to anybody, and to a shopper of each
     segment in turn; and a sku that is in the price book but not modelled, if there is one."""
-    skus = [*_most_elastic(settings), *_best_sellers(settings)]
+    skus = list(dict.fromkeys([*_most_elastic(settings), *_best_sellers(settings)]))
     errands = [_errand(sku, "anybody") for sku in skus]
     for sku, (customer, segment) in zip(cycle(skus), _shoppers(settings), strict=False):
         errands.append(_errand(sku, f"{segment}, consents", customer_id=customer, consent=True))
