@@ -19,13 +19,19 @@ from pricebook.errors import LedgerError
 
 app = typer.Typer(
     help="Triage data-quality alerts: one for each check that failed, however often.",
-    no_args_is_help=True,
+    invoke_without_command=True,
 )
 
 Key = Annotated[
     str, typer.Argument(help="Its id, its check's name, or the beginning of its fingerprint.")
 ]
 _COLOUR = {"critical": "bold red", "row": "yellow", "warning": "cyan"}
+
+
+@app.callback()
+def _without_command(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        list_()
 
 
 @app.command("list")

@@ -86,3 +86,9 @@ def test_an_unknown_alert_is_told_in_a_line(settings: Settings):
     told = run("show", "nothing")
     assert (told.exit_code, "Received: 'nothing'" in told.stderr) == (1, True)
     assert "Traceback" not in told.output
+
+
+def test_without_a_subcommand_the_alerts_are_listed(tmp_path, monkeypatch):
+    monkeypatch.setenv("PRICEBOOK_HOME", str(tmp_path))
+    plain, listed = (CliRunner().invoke(app, words) for words in ([], ["list"]))
+    assert (plain.exit_code, plain.output) == (0, listed.output)

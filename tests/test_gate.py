@@ -9,8 +9,11 @@ import pytest
 from conftest import AS_OF
 
 from models.registry import CHAMPION, Registry
+from pipelines.demo import on_free_ports
 from pipelines.gate import gate
 from pipelines.promote import promote
+from pipelines.servers import price_service
+from pipelines.servers.launch import names_up, start, stop_since
 from pipelines.train import Fitted, fit, save
 from pricebook.config import Settings
 
@@ -97,12 +100,29 @@ def test_a_worse_backtested_profit_is_refused(promoted, params, tmp_path, judge)
     assert "backtested_profit" in judge(response=version)
 
 
-def test_a_refused_pair_leaves_the_bundle_as_it_was(promoted, params, judge, tmp_path):
-    before = (promoted.bundle / "bundle.json").read_text()
+@pytest.fixture
+def service(promoted):
+    settings = on_free_ports(promoted)
+    before = names_up(settings)
+    start(price_service.plan(settings), settings, print)
+    yield price_service.url(settings)
+    stop_since(before, settings, print)
+
+
+def test_a_refused_pair_changes_nothing_and_the_service_keeps_answering(
+    promoted, params, judge, tmp_path, service
+):
+    book = pd.read_parquet(promoted.bundle / "price_book.parquet")
+    body = {"sku": book.loc[book["modelled"], "sku"].iloc[0]}
+    bundle = (promoted.bundle / "bundle.json").read_text()
+    before = price_service.ask(service, "/quote", body)
     elsewhere = _elsewhere(promoted, tmp_path / "home", _shuffled)
     version = _register("demand", _fit("demand", params, elsewhere), promoted, tmp_path / "saved")
-    judge(demand=version)
-    assert (promoted.bundle / "bundle.json").read_text() == before
+    assert judge(demand=version)
+    after = price_service.ask(service, "/quote", body)
+    assert (promoted.bundle / "bundle.json").read_text() == bundle
+    told = ("price", "model_version", "reasons")
+    assert [after[name] for name in told] == [before[name] for name in told]
 
 
 def test_the_champion_itself_passes_again_and_promoting_it_changes_nothing(promoted, params):

@@ -15,7 +15,7 @@ from pipelines.demo.board import Step
 from pipelines.files import read_json
 from pricebook.config import Settings
 
-ALERTS_SHOWN = 12
+ALERTS_SHOWN = 15
 
 
 @dataclass(frozen=True)
