@@ -115,7 +115,7 @@ def promote() -> None:
     from pipelines.promote import promote as stage
 
     settings = Settings()
-    verdict = read_json(settings.state / "reports" / "gate.json")
+    verdict = read_json(settings.report("gate"))
     console.print_json(json.dumps(stage(verdict, load_params(settings.params), settings)))
 
 

@@ -67,7 +67,7 @@ def featurize(as_of: date, params: Params, settings: Settings) -> dict[str, int]
             }
             write_json(folder / "manifest.json", _manifest(calendar, rows))
     lineage.record(settings.features, settings)
-    write_json(settings.state / "reports" / "featurize.json", rows)
+    write_json(settings.report("featurize"), rows)
     return rows
 
 

@@ -82,7 +82,7 @@ def gate(
     record_verdict(open_ledger(settings.ledger), verdict, created_at=clock.now())
     for name, version in challenger.items():
         registry.tag(name, version, {"verdict": "passed" if verdict["passed"] else "refused"})
-    write_json(settings.state / "reports" / "gate.json", verdict)
+    write_json(settings.report("gate"), verdict)
     for line in verdict["refusals"] or ["every check passed"]:
         log.info("Verdict %s: %s", verdict["id"], line)
     return verdict

@@ -42,7 +42,7 @@ def ingest(as_of: date, params: Params, settings: Settings) -> dict[str, int]:
         reading = _Ingest(as_of, params, source, connection)
         rows = {table: reading.write(table, folder) for table in source.tables}
     lineage.record(settings.raw, settings)
-    write_json(settings.state / "reports" / "ingest.json", rows)
+    write_json(settings.report("ingest"), rows)
     return rows
 
 

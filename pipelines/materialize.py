@@ -101,7 +101,7 @@ def materialize(as_of: date, params: Params, settings: Settings) -> dict[str, in
     instant = cutoff(as_of, params.shop.timezone)
     active = _active(settings.features, params, instant)
     pushed = {view: _push(store, view, settings, active[view], instant) for view in KEYS}
-    write_json(settings.state / "reports" / "materialize.json", pushed)
+    write_json(settings.report("materialize"), pushed)
     return pushed
 
 

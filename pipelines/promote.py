@@ -53,7 +53,7 @@ def promote(verdict: Mapping[str, Any], params: Params, settings: Settings) -> d
         log.info("Refused, the champion stays: %s", "; ".join(verdict["refusals"]))
         report["refusals"] = verdict["refusals"]
     report["champion"] = registry.aliased(CHAMPION)
-    write_json(settings.state / "reports" / "promote.json", report)
+    write_json(settings.report("promote"), report)
     return report
 
 

@@ -79,7 +79,7 @@ def train(model: str, as_of: date, params: Params, settings: Settings) -> dict[s
         version = registry.register(model, Path(scratch), fitted.example, fitted.output)
         registry.tag(model, version, {"as_of": str(as_of), **data})
         report = {"model": model, "version": version, "run_id": run.id, "metrics": fitted.metrics}
-    write_json(settings.state / "reports" / f"train-{model}.json", report)
+    write_json(settings.report(f"train-{model}"), report)
     log.info("%s is version %s: %s", model, version, _told(fitted.metrics))
     return report
 

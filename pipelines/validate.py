@@ -83,7 +83,7 @@ def validate(
             record.stop_if_breached(outcomes, settings.raw)
     lineage.record(settings.validated, settings)
     report = _report(outcomes, docs)
-    write_json(settings.state / "reports" / "validate.json", report)
+    write_json(settings.report("validate"), report)
     return report
 
 

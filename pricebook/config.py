@@ -287,6 +287,10 @@ class Settings(BaseSettings):
         """The champion as the service reads it; replaced whole by `promote`."""
         return self.state / "champion"
 
+    def report(self, stage: str) -> Path:
+        """What a stage last returned, as JSON."""
+        return self.state / "reports" / f"{stage}.json"
+
     @property
     def ledger(self) -> str:
         return self.ledger_url or f"sqlite:///{self.state / 'ledger.db'}"

@@ -108,7 +108,7 @@ def test_a_table_no_longer_delivered_is_removed(home, shop, tmp_path):
 
 def test_the_report_is_what_is_returned(home, shop):
     rows = ingest(date(2025, 1, 3), shop, home)
-    assert read_json(home.state / "reports" / "ingest.json") == rows
+    assert read_json(home.report("ingest")) == rows
 
 
 @pytest.fixture(scope="module")

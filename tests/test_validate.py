@@ -111,7 +111,7 @@ def test_a_clean_shop_goes_through_whole_and_raises_nothing(home: Home):
     assert home.read("validated") == home.read("raw")
     assert home.read("quarantine") == []
     assert "reasons" in pq.read_schema(home.settings.quarantine / "orders.parquet").names
-    assert report == read_json(home.settings.state / "reports" / "validate.json")
+    assert report == read_json(home.settings.report("validate"))
 
 
 @pytest.mark.parametrize(
@@ -454,7 +454,7 @@ validate(date.fromisoformat("{AS_OF}"), params, Settings(home={str(home.settings
 
 
 def test_every_row_of_a_real_slice_is_accounted_for(featured: Settings):
-    report = read_json(featured.state / "reports" / "validate.json")["tables"]
+    report = read_json(featured.report("validate"))["tables"]
     assert report.keys() >= {"orders", "products", "promotions", "customers"}
     for table, told in report.items():
         files = (featured.data / layer / f"{table}.parquet" for layer in LAYERS)

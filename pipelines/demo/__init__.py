@@ -97,7 +97,7 @@ class _Demo:
 
     def _need_champion(self) -> None:
         if not price_service.champion(self.settings):
-            found = read_json(self.settings.state / "reports" / "gate.json")
+            found = read_json(self.settings.report("gate"))
             self.console.print(verdict(found))
             raise ServiceError(
                 "The gate refused the first pair, so there is nothing to serve. "
@@ -172,7 +172,7 @@ def _cause(lines: list[str]) -> str:
 
 
 def _where_next(settings: Settings, keep: bool, console: Console) -> None:
-    checked = read_json(settings.state / "reports" / "validate.json")
+    checked = read_json(settings.report("validate"))
     places = {
         "pricebook alerts list": "what the data failed, and who looks after it",
         "pricebook verdicts": "what the gate decided, check by check",

@@ -171,4 +171,4 @@ def _table(title: str, *columns: str) -> Table:
 
 
 def _report(stage: str, settings: Settings) -> Any:
-    return read_json(settings.state / "reports" / f"{stage}.json")
+    return read_json(settings.report(stage))
