@@ -53,8 +53,10 @@ def train(model: str, as_of: date, params: Params, settings: Settings) -> dict[s
         ConfigError: no such model.
         EmptyHistory: too few periods before the held-out ones.
     """
-    from models.registry import Registry
+    from models.registry import MODELS, Registry
 
+    if model not in MODELS:
+        raise ConfigError(f"model: must be one of {', '.join(MODELS)}. Received: {model!r}")
     registry = Registry(settings)
     with registry.run(f"train-{model}") as run, tempfile.TemporaryDirectory() as scratch:
         run.params(_flat({"train": params.train.model_dump(mode="json")}) | {"as_of": as_of})
@@ -64,7 +66,7 @@ def train(model: str, as_of: date, params: Params, settings: Settings) -> dict[s
         data = lineage.versions(settings)
         run.tags({f"data.{folder}": version for folder, version in data.items()})
 
-        told_every = max(1, getattr(params.train, model, params.train.demand).epochs // EPOCHS_TOLD)
+        told_every = max(1, getattr(params.train, model).epochs // EPOCHS_TOLD)
 
         def on_epoch(epoch: int, losses: dict[str, float]) -> None:
             run.metrics({f"epoch_{name}": value for name, value in losses.items()}, step=epoch)
@@ -87,8 +89,6 @@ def train(model: str, as_of: date, params: Params, settings: Settings) -> dict[s
 def fit(model: str, as_of: date, params: Params, settings: Settings, on_epoch: OnEpoch) -> Fitted:
     """Fit and evaluate without registering: the same call for `train` and `reproduce`."""
     fits = {"demand": _fit_demand, "response": _fit_response}
-    if model not in fits:
-        raise ConfigError(f"model: must be one of {', '.join(fits)}. Received: {model!r}")
     return fits[model](as_of, params, settings, on_epoch)
 
 

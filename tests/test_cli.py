@@ -53,3 +53,13 @@ def test_an_as_of_before_the_data_says_when_the_data_begins(tmp_path, monkeypatc
 def test_verdicts_of_a_new_home_say_what_to_do_first(tmp_path, monkeypatch):
     monkeypatch.setenv("PRICEBOOK_HOME", str(tmp_path))
     assert "retrain" in CliRunner().invoke(app, ["verdicts"]).output
+
+
+def test_a_model_nobody_knows_is_refused_before_a_run_is_opened(tmp_path, monkeypatch):
+    monkeypatch.setenv("PRICEBOOK_HOME", str(tmp_path))
+    run = subprocess.run(
+        [PRICEBOOK, "train", "prophet"], capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 2
+    assert "must be one of demand, response. Received: 'prophet'" in run.stderr
+    assert not (tmp_path / ".pricebook" / "mlflow.db").exists()
