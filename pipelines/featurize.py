@@ -123,15 +123,16 @@ def _features(
     series = _series(con, sales, calendar, params)
     around = _keep(con, "around", f.context(tables, series, calendar, shop))
     cells = _keep(con, "cells", f.panel(sales, series, around, calendar))
-    people = f.shopper(lines, tables.products, tables.customers, calendar)
-    people = _keep(con, "people", people)
+    seen = f.observed(lines, tables.products, tables.customers, calendar)
+    seen = _keep(con, "seen", seen)
+    people = f.with_segment(seen, f.learn_habits(seen, calendar))
     by_segment = _keep(con, "by_segment", f.segment_panel(lines, cells, people, calendar))
     book = f.Book(tables, lines, sales, series, calendar, shop, params.costs)
     return calendar, {
         "sku_period": lambda: f.sku_period(cells, calendar),
         "sku": lambda: f.sku(cells, tables.products, calendar, periods),
         "sku_segment": lambda: f.sku_segment(by_segment, calendar),
-        "shopper": lambda: people.drop("snapshot"),
+        "shopper": lambda: f.shopper(people, calendar),
         "segment_period": lambda: f.segment_period(by_segment, calendar),
         "price_book": lambda: f.price_book(book, periods),
     }

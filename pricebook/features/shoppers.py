@@ -11,43 +11,42 @@ import ibis.expr.types as ir
 from pricebook.features.calendar import Calendar
 from pricebook.features.series import KEYS, LONG, share, stamped, total, trailing
 
-SEGMENTS = ("regular", "occasional", "deal seeker", "lapsed")
-DEAL_SEEKER = 2 / 3  # share of units bought below list
-REGULAR = 1.0  # orders a week
 TOP_CATEGORIES = 5
 SEGMENT_SNAPSHOTS = 4  # of sku_segment: the last few periods
 
 
-def shopper(
+def observed(
     lines: ir.Table, products: ir.Table, customers: ir.Table, calendar: Calendar
 ) -> ir.Table:
-    """Each shopper seen so far, at each snapshot.
+    """Each shopper seen so far, at each snapshot; `habits` gives them a segment.
 
-    recency_days since the last order; over the last 13 weeks (months, if those are the periods):
-    orders_13, spend_13 in minor units, basket_mean (spend an order), discount_affinity (share of
-    units bought below list, null if unknown), top_categories by spend with their shares of it.
+    recency_days since the last order; over the last 13 weeks (months, if those are the periods), of
+    which `days` were observed: orders_13, spend_13 in minor units, basket_mean (spend an order),
+    discount_affinity (units bought `below` list among those `listed`, null if unknown),
+    top_categories by spend with their shares of it.
     """
     own = lines.filter(lines.customer_id.notnull())
     known = _seen(own, calendar)
     for found in (_recent(own, calendar), _top_categories(own, products, calendar)):
         joined = known.left_join(found, ["customer_id", "snapshot"])
         known = joined.drop("customer_id_right", "snapshot_right")
+    counts = ("orders_13", "spend_13", "listed", "below")
+    known = known.mutate(**{name: known[name].fill_null(0) for name in counts})
     known = known.mutate(
-        orders_13=known.orders_13.fill_null(0),
-        spend_13=known.spend_13.fill_null(0),
+        basket_mean=share(known.spend_13, known.orders_13),
         discount_affinity=share(known.below, known.listed),
     )
-    known = known.mutate(
-        basket_mean=share(known.spend_13, known.orders_13), segment=_segment(known)
-    )
     consent = customers.select("customer_id", "consent_personalised")
-    known = known.left_join(consent, "customer_id").drop("customer_id_right")
-    return stamped(known, calendar.cutoff, "shopper_at").select(*SHOPPER_COLUMNS)
+    return known.left_join(consent, "customer_id").drop("customer_id_right")
+
+
+def shopper(people: ir.Table, calendar: Calendar) -> ir.Table:
+    """What is known of each shopper at each snapshot, their segment included."""
+    return stamped(people, calendar.cutoff, "shopper_at").select(*SHOPPER_COLUMNS)
 
 
 SHOPPER_COLUMNS = (
     "customer_id",
-    "snapshot",
     "event_timestamp",
     "created_timestamp",
     "recency_days",
@@ -61,17 +60,6 @@ SHOPPER_COLUMNS = (
     "consent_personalised",
     "shopper_at",
 )
-
-
-def _segment(known: ir.Table) -> ir.StringColumn:
-    """lapsed: no order in the window; then deal seeker: two thirds of units below list; then
-    regular: an order a week over the days observed; else occasional."""
-    return ibis.cases(
-        (known.orders_13 == 0, "lapsed"),
-        (known.discount_affinity >= DEAL_SEEKER, "deal seeker"),
-        (known.orders_13 * 7 >= known.days * REGULAR, "regular"),
-        else_="occasional",
-    )
 
 
 def _seen(own: ir.Table, calendar: Calendar) -> ir.Table:
@@ -123,14 +111,14 @@ def _top_categories(own: ir.Table, products: ir.Table, calendar: Calendar) -> ir
 
 
 def segment_panel(
-    lines: ir.Table, cells: ir.Table, shoppers: ir.Table, calendar: Calendar
+    lines: ir.Table, cells: ir.Table, people: ir.Table, calendar: Calendar
 ) -> ir.Table:
     """Each modelled series by segment and period, with 0 where a segment bought none.
 
     A line belongs to the segment its shopper was in at the last snapshot before the period starts;
     lines of shoppers not seen by then, and periods before the first snapshot, are left out.
     """
-    named = shoppers.select("customer_id", "snapshot", "segment")
+    named = people.select("customer_id", "snapshot", "segment")
     periods = calendar.table().filter(lambda t: t.segments_of.notnull())
     periods = periods.select("period", snapshot="segments_of")
     bought = lines.join(periods, "period").join(named, ["customer_id", "snapshot"])
