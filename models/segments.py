@@ -21,25 +21,48 @@ from numpy.typing import NDArray
 from models.orthogonal import PROMOTION
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
 
 EVERYONE = "everyone"  # the shop as a whole; never estimated here
 
 RIDGE = 1.0  # keeps a segment of a few shoppers finite
 SHARE_UNITS = 5.0  # units' worth of the segment's overall share in its share of a sku or period
 ROUNDS = 30
+HELD_OUT = 0.25  # of the periods, the last
+FEWEST_HELD_OUT = 4
+SURE = 1.645  # standard errors above 0 that chance alone is in one case of twenty
 
 
 @dataclass(frozen=True)
 class Deviations:
-    """Per named segment, [g]: elasticity less the shop's, and the standard error of that."""
+    """Per named segment, [g]: elasticity less the shop's, its standard error, whether it is `own`.
+
+    One that is not its own is the shop's: 0, with the standard error of the estimate given up.
+    """
 
     names: tuple[str, ...]
     deviation: Floats
     stderr: Floats
+    own: Bools
+
+
+@dataclass(frozen=True)
+class _Cells:
+    """A row a sku and period: units by segment [m, g], features [m, q], offsets [m, g], period."""
+
+    counts: Floats
+    features: Floats
+    offsets: Floats
+    period: Ints
 
 
 def deviations(segments: pd.DataFrame, priced: pd.DataFrame) -> Deviations:
-    """Estimate every segment's deviation.
+    """Estimate every segment's deviation, and keep those that foretell what is held out.
+
+    A segment keeps its own if what the earlier periods say of it makes the last quarter of them
+    more likely than the shop's elasticity does, surely: the gain is a sum over periods, and has the
+    standard error of one. What it keeps is estimated on all periods, then shrunk.
 
     Args:
         segments: segment_period rows: sku, zone, segment, period, units.
@@ -50,16 +73,58 @@ def deviations(segments: pd.DataFrame, priced: pd.DataFrame) -> Deviations:
     or rows without a match, give no deviation with an infinite standard error, never an error.
     """
     names = tuple(sorted(set(segments["segment"].dropna()) - {EVERYONE}))
-    cells = _cells(segments, priced, names)
-    none = Deviations(names, np.zeros(len(names)), np.full(len(names), np.inf))
-    if len(names) < 2 or cells.empty:
-        return none
-    counts = cells[list(names)].to_numpy(float)
-    found = _multinomial(counts, _centred(cells, counts), _offsets(cells, counts))
-    return Deviations(names, *found)
+    rows = _rows(segments, priced, names)
+    if len(names) < 2 or rows.empty:
+        nothing = np.zeros(len(names))
+        return Deviations(names, nothing, nothing + np.inf, nothing > 0)
+    beta, stderr = _multinomial(_cells(rows, names))
+    own = _foretold(rows, names)
+    return Deviations(names, np.where(own, _shrunk(beta[0], stderr), 0.0), stderr, own)
 
 
-def _cells(segments: pd.DataFrame, priced: pd.DataFrame, names: tuple[str, ...]) -> pd.DataFrame:
+def _shrunk(deviation: Floats, stderr: Floats) -> Floats:
+    """Towards 0 by empirical Bayes: EM for the variance of deviations that are normal around 0."""
+    variance = float(np.mean(deviation**2))
+    for _ in range(ROUNDS):
+        kept = variance / (variance + stderr**2)
+        variance = float(np.mean((kept * deviation) ** 2 + kept * stderr**2))
+    return np.asarray(kept * deviation)
+
+
+def _foretold(rows: pd.DataFrame, names: tuple[str, ...]) -> Bools:
+    """[g]: whether a segment's own coefficient makes the last periods more likely than none.
+
+    Those periods' effects of sku and period are given to both: what is foretold is the response.
+    """
+    periods = np.sort(rows["period"].unique())
+    held = int(len(periods) * HELD_OUT)
+    if held < FEWEST_HELD_OUT:
+        return np.zeros(len(names), bool)
+    after = _cells(rows[rows["period"] >= periods[-held]], names)
+    beta, _ = _multinomial(_cells(rows[rows["period"] < periods[-held]], names))
+    none = _log_likelihood(after, _only(beta, after, ()))
+    own = [_log_likelihood(after, _only(beta, after, (g,))) for g in range(len(names))]
+    gain = np.stack(own) - none
+    return np.asarray(gain.sum(axis=1) > SURE * gain.std(axis=1, ddof=1) * np.sqrt(held))
+
+
+def _only(beta: Floats, cells: _Cells, kept: tuple[int, ...]) -> Floats:
+    """The coefficients with a price response for these segments alone, against all the others."""
+    some = beta.copy()
+    some[0] = 0.0
+    others = 1 - _mix(cells.counts)
+    for segment in kept:
+        some[0, segment] = beta[0, segment] / others[segment]
+    return some
+
+
+def _log_likelihood(cells: _Cells, beta: Floats) -> Floats:
+    """[t]: by period, short of what no coefficient changes."""
+    logs = (cells.counts * np.log(_shares(cells, beta))).sum(axis=1)
+    return np.asarray(np.bincount(cells.period, logs))
+
+
+def _rows(segments: pd.DataFrame, priced: pd.DataFrame, names: tuple[str, ...]) -> pd.DataFrame:
     """A row per sku, zone and period: units of each segment, and its features."""
     key = ["sku", "zone", "period"]
     units = segments.pivot_table(index=key, columns="segment", values="units", aggfunc="sum")
@@ -68,68 +133,92 @@ def _cells(segments: pd.DataFrame, priced: pd.DataFrame, names: tuple[str, ...])
     return cells[cells[list(names)].sum(axis=1) > 0] if len(names) else cells
 
 
-def _centred(cells: pd.DataFrame, counts: Floats) -> Floats:
+def _cells(rows: pd.DataFrame, names: tuple[str, ...]) -> _Cells:
+    counts = rows[list(names)].to_numpy(float)
+    series = rows.groupby(["sku", "zone"]).ngroup().to_numpy()
+    period = rows.groupby("period").ngroup().to_numpy()
+    return _Cells(counts, _centred(rows, series, counts), _offsets(series, period, counts), period)
+
+
+def _centred(rows: pd.DataFrame, series: Ints, counts: Floats) -> Floats:
     """[m, q]: features less their units-weighted mean in the sku, clear of the sku's effect."""
-    columns = [name for name in ("price_residual", *PROMOTION) if name in cells]
-    values = cells[columns].fillna(0.0).to_numpy(float)
-    series = cells.groupby(["sku", "zone"]).ngroup().to_numpy()
+    columns = [name for name in ("price_residual", *PROMOTION) if name in rows]
+    values = rows[columns].fillna(0.0).to_numpy(float)
     weight = counts.sum(axis=1)
     total = np.bincount(series, weight)
     means = np.column_stack([np.bincount(series, weight * v) / total for v in values.T])
     return np.asarray(values - means[series])
 
 
-def _offsets(cells: pd.DataFrame, counts: Floats) -> Floats:
+def _offsets(series: Ints, period: Ints, counts: Floats) -> Floats:
     """[m, g]: log share of each segment in the sku, moved by how the period departs from all."""
-    overall = counts.sum(axis=0) / counts.sum()
-    series = cells.groupby(["sku", "zone"]).ngroup().to_numpy()
-    period = cells.groupby("period").ngroup().to_numpy()
+    overall = _mix(counts)
     shares = [_log_shares(groups, counts, overall) for groups in (series, period)]
     offsets: Floats = shares[0] + shares[1] - np.log(overall)
     return offsets
 
 
-def _log_shares(groups: NDArray[np.int64], counts: Floats, overall: Floats) -> Floats:
+def _mix(counts: Floats) -> Floats:
+    """[g]: each segment's share of all units, one unit added to each so that none is 0."""
+    more = counts.sum(axis=0) + 1.0
+    return np.asarray(more / more.sum())
+
+
+def _log_shares(groups: Ints, counts: Floats, overall: Floats) -> Floats:
     sums = np.column_stack([np.bincount(groups, column) for column in counts.T])
     smooth = (sums + SHARE_UNITS * overall) / (sums.sum(axis=1, keepdims=True) + SHARE_UNITS)
     logs: Floats = np.log(smooth)[groups]
     return logs
 
 
-def _multinomial(counts: Floats, features: Floats, offsets: Floats) -> tuple[Floats, Floats]:
-    """Newton's method; returns the price coefficients and standard errors, centred on the mix."""
-    groups, size = counts.shape[1], features.shape[1]
+def _multinomial(cells: _Cells) -> tuple[Floats, Floats]:
+    """Newton's method: coefficients [q, g] and price's standard errors [g], centred on the mix."""
+    groups, size = cells.counts.shape[1], cells.features.shape[1]
     beta = np.zeros((size, groups))
     for _ in range(ROUNDS):
-        gradient, hessian, dispersion = _derivatives(counts, features, offsets, beta)
-        hessian += RIDGE * np.eye(len(hessian))
+        gradient, hessian = _derivatives(cells, beta)
         step = np.linalg.solve(hessian, gradient - RIDGE * beta.ravel())
         beta = beta + step.reshape(beta.shape)
         if np.abs(step).max() < 1e-8:
             break
-    covariance = np.linalg.inv(hessian)[:groups, :groups] * dispersion
-    centre = np.eye(groups) - counts.sum(axis=0) / counts.sum()
-    return centre @ beta[0], np.sqrt(np.diag(centre @ covariance @ centre.T))
+    centre = np.eye(groups) - cells.counts.sum(axis=0) / cells.counts.sum()
+    inverse = np.linalg.inv(hessian)
+    scattered = inverse @ _scatter(cells, beta) @ inverse
+    variances = [np.diag(centre @ v[:groups, :groups] @ centre.T) for v in (inverse, scattered)]
+    return beta @ centre.T, np.sqrt(np.max(variances, axis=0))
 
 
-def _derivatives(
-    counts: Floats, features: Floats, offsets: Floats, beta: Floats
-) -> tuple[Floats, Floats, float]:
-    """Gradient [q·g], information [q·g, q·g] and Pearson dispersion of the multinomial."""
-    scores = offsets + features @ beta
+def _shares(cells: _Cells, beta: Floats) -> Floats:
+    """[m, g]: the expected share of each segment in the units of a row."""
+    scores = cells.offsets + cells.features @ beta
     shares = np.exp(scores - scores.max(axis=1, keepdims=True))
-    shares /= shares.sum(axis=1, keepdims=True)
-    units = counts.sum(axis=1, keepdims=True)
-    expected = units * shares
-    gradient = features.T @ (counts - expected)
+    return np.asarray(shares / shares.sum(axis=1, keepdims=True))
+
+
+def _residuals(cells: _Cells, beta: Floats) -> Floats:
+    """[m, g]: units above those expected."""
+    expected = cells.counts.sum(axis=1, keepdims=True) * _shares(cells, beta)
+    return np.asarray(cells.counts - expected)
+
+
+def _scatter(cells: _Cells, beta: Floats) -> Floats:
+    """[q·g, q·g]: how the gradient scatters by period (Liang & Zeger 1986)."""
+    over = _residuals(cells, beta)
+    each = [np.bincount(cells.period, f * r) for f in cells.features.T for r in over.T]
+    by_period = np.column_stack(each)
+    return np.asarray(by_period.T @ by_period)
+
+
+def _derivatives(cells: _Cells, beta: Floats) -> tuple[Floats, Floats]:
+    """Gradient [q·g] and information [q·g, q·g], the ridge included, of the multinomial."""
+    features, groups = cells.features, cells.counts.shape[1]
+    expected = cells.counts.sum(axis=1, keepdims=True) * _shares(cells, beta)
+    gradient = features.T @ (cells.counts - expected)
     pairs = np.einsum("mi,mj->mij", features, features).reshape(len(features), -1)
-    groups = counts.shape[1]
-    covariance = np.einsum("mg,mh->mgh", expected, -shares)
+    covariance = np.einsum("mg,mh->mgh", expected, -_shares(cells, beta))
     covariance[:, range(groups), range(groups)] += expected
     blocks = (pairs.T @ covariance.reshape(len(features), -1)).reshape(
         features.shape[1], features.shape[1], groups, groups
     )
     hessian = blocks.transpose(0, 2, 1, 3).reshape(gradient.size, gradient.size)
-    pearson = ((counts - expected) ** 2 / np.maximum(expected, 1e-12)).sum()
-    dispersion = max(pearson / (len(counts) * (groups - 1)), 1.0)
-    return gradient.ravel(), hessian, float(dispersion)
+    return gradient.ravel(), hessian + RIDGE * np.eye(gradient.size)
