@@ -12,6 +12,7 @@ segment's own elasticity less the shop's.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -100,22 +101,26 @@ def _foretold(rows: pd.DataFrame, names: tuple[str, ...]) -> Bools:
     held = int(len(periods) * HELD_OUT)
     if held < FEWEST_HELD_OUT:
         return np.zeros(len(names), bool)
-    after = _cells(rows[rows["period"] >= periods[-held]], names)
-    beta, _ = _multinomial(_cells(rows[rows["period"] < periods[-held]], names))
-    none = _log_likelihood(after, _only(beta, after, ()))
-    own = [_log_likelihood(after, _only(beta, after, (g,))) for g in range(len(names))]
+    late = rows["period"] >= periods[-held]
+    before, after = _cells(rows[~late], names), _cells(rows[late], names)
+    beta, _ = _multinomial(before)
+    none, *own = (_log_likelihood(after, alone) for alone in _alone(beta, 1 - _mix(before.counts)))
     gain = np.stack(own) - none
     return np.asarray(gain.sum(axis=1) > SURE * gain.std(axis=1, ddof=1) * np.sqrt(held))
 
 
-def _only(beta: Floats, cells: _Cells, kept: tuple[int, ...]) -> Floats:
-    """The coefficients with a price response for these segments alone, against all the others."""
+def _alone(beta: Floats, others: Floats) -> Iterator[Floats]:
+    """The coefficients without a price response, then with one for each segment against `others`.
+
+    Centred on the mix, a segment of share w deviates by 1 - w of what it differs from the others.
+    """
     some = beta.copy()
     some[0] = 0.0
-    others = 1 - _mix(cells.counts)
-    for segment in kept:
-        some[0, segment] = beta[0, segment] / others[segment]
-    return some
+    yield some
+    for segment, share in enumerate(others):
+        alone = some.copy()
+        alone[0, segment] = beta[0, segment] / share
+        yield alone
 
 
 def _log_likelihood(cells: _Cells, beta: Floats) -> Floats:
