@@ -1,6 +1,5 @@
 """The feature store: point-in-time joins for training, the same figures online for serving."""
 
-import json
 import shutil
 from datetime import date
 
@@ -177,17 +176,6 @@ def test_a_copied_home_reads_its_own_files(home, params, tmp_path_factory):
 def test_materializing_without_features_is_said(tmp_path, params):
     with pytest.raises(EmptyHistory, match=r"run `pricebook featurize`. Received: "):
         materialize(AS_OF, params, Settings(home=tmp_path))
-
-
-def test_no_protected_attribute_is_a_feature(featured, store):
-    customers = pd.read_parquet(featured.validated / "customers.parquet")
-    known = customers.attributes.dropna()
-    protected = {name for row in known for name in json.loads(row)}
-    assert {"age", "income"} <= protected
-    files = {path.name for path in featured.features.glob("*.parquet")}
-    columns = {name for file in files for name in _features(featured, file.split(".")[0]).columns}
-    served = {field.name for view in store.list_feature_views() for field in view.features}
-    assert not protected & (columns | served)
 
 
 def test_every_feature_served_is_a_column_of_its_file(featured, store):

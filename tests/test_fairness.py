@@ -1,0 +1,137 @@
+"""Nothing a shop knows of a shopper but what they bought is ever a feature, of any model."""
+
+import json
+import re
+import shutil
+from datetime import date
+
+import pandas as pd
+import pytest
+
+from pipelines.featurize import featurize
+from pipelines.materialize import SERVICES, open_store
+from pipelines.train import panel
+from pricebook.config import Demand, Response, Settings
+
+AS_OF = date(2018, 1, 1)
+
+
+def words(*names):
+    """The single words of names such as `household_size`, of a plural the singular too."""
+    found = {word for name in names for word in re.findall(r"[a-z]+", name.lower())}
+    return found | {word.removesuffix("s") for word in found}
+
+
+PROTECTED = words(
+    "age birth birthday born income salary wealth marital married marriage household family kids",
+    "children pregnant pregnancy gender sex race ethnic ethnicity religion nationality citizenship",
+    "language disability health orientation union politics home ownership postcode zip",
+)
+
+
+@pytest.fixture(scope="module")
+def history(featured, params):
+    """The series models learn from; twenty of them, to be quick."""
+    rows = panel(AS_OF, params, featured)
+    return rows[rows.sku.isin(sorted(rows.sku.unique())[:20])]
+
+
+@pytest.fixture(scope="module")
+def segments(featured):
+    rows = pd.read_parquet(featured.features / "segment_period.parquet")
+    return rows.assign(period=pd.to_datetime(rows.period))
+
+
+@pytest.fixture(scope="module")
+def response(history, segments):
+    from models.response import fit
+
+    return fit(history, segments, Response(epochs=5), seed=7)
+
+
+@pytest.fixture
+def told(history):
+    """The same series with what no model may know beside them."""
+    spread = range(len(history))
+    return history.assign(age=spread, income=[-x for x in spread], household_size=spread)
+
+
+def attributes(settings):
+    customers = pd.read_parquet(settings.validated / "customers.parquet")
+    return {name for row in customers.attributes.dropna() for name in json.loads(row)}
+
+
+def test_the_words_catch_what_the_default_shop_knows_of_its_shoppers(featured):
+    known = attributes(featured)
+    assert {"age", "income", "marital_status", "household_size", "household_comp"} <= known
+    assert all(PROTECTED & words(name) for name in known)
+
+
+def test_no_feature_file_has_a_protected_column(featured):
+    files = list(featured.features.glob("*.parquet"))
+    columns = {name for file in files for name in pd.read_parquet(file).columns}
+    assert {"discount_affinity", "segment"} <= columns
+    assert not PROTECTED & words(*columns)
+    assert not attributes(featured) & columns
+
+
+def test_no_feature_the_store_lists_is_protected(featured):
+    store = open_store(featured)
+    views = {field.name for view in store.list_feature_views() for field in view.features}
+    services = [store.get_feature_service(name) for name in SERVICES]
+    read = {
+        f.name for one in services for view in one.feature_view_projections for f in view.features
+    }
+    assert {"discount_affinity", "segment"} <= views
+    assert not PROTECTED & words(*views, *read)
+
+
+def test_what_is_said_of_shoppers_changes_no_feature(featured, params, tmp_path):
+    home = Settings(home=tmp_path)
+    shutil.copytree(featured.validated, home.validated)
+    file = home.validated / "customers.parquet"
+    customers = pd.read_parquet(file)
+    customers.assign(attributes='{"age": "99", "income": "none"}').to_parquet(file, index=False)
+    featurize(AS_OF, params, home)
+    for file in home.features.glob("*.parquet"):
+        assert file.read_bytes() == (featured.features / file.name).read_bytes(), file.name
+
+
+def test_the_demand_model_reads_no_protected_column(history, told):
+    from models.demand import fit
+
+    quick, last = Demand(epochs=1, max_series=20), history.period.max() - pd.Timedelta(weeks=3)
+
+    def forecast(rows):
+        past, planned = rows[rows.period < last], rows[rows.period >= last]
+        model = fit(past, quick, 4, 7, lambda *_: None)
+        return model.forecast(past, planned.drop(columns="units"))
+
+    pd.testing.assert_frame_equal(forecast(told), forecast(history))
+
+
+def test_the_response_model_reads_no_protected_column(told, segments, response):
+    from models.response import fit
+
+    found = fit(told, segments.assign(age=1), Response(epochs=5), seed=7).elasticities()
+    pd.testing.assert_frame_equal(found, response.elasticities())
+
+
+def test_the_exported_model_takes_a_product_a_segment_and_a_price(response, tmp_path):
+    from ai_edge_litert.interpreter import Interpreter
+
+    from models.export import export
+    from models.runtime import MODEL, TABLES
+
+    export(response, tmp_path)
+    inputs = Interpreter(str(tmp_path / MODEL)).get_signature_list()["serving_default"]["inputs"]
+    tables = json.loads((tmp_path / TABLES).read_text())
+    known = tables["vocabularies"]
+    assert "segment" in known
+    assert not PROTECTED & words(*inputs, *tables, *known, *known["segment"])
+
+
+def test_the_service_asks_of_a_shopper_only_segment_and_consent():
+    from serving.online import FEATURES
+
+    assert set(FEATURES) == {"shopper:segment", "shopper:consent_personalised"}
