@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from models.demand import four_period_mean
 from models.orthogonal import residuals, usable
 from models.response import ResponseModel
+from models.segments import with_own_elasticity
 from pricebook import metrics
 from pricebook.config import Quote
 from pricebook.decision import Listings, decide_many
@@ -126,6 +127,7 @@ def response_metrics(model: ResponseModel) -> dict[str, float]:
         "elasticity_p90": float(values.quantile(0.9)),
         "stderr_median": float(everyone["stderr"].median()),
         "share_negative": float((elasticities["elasticity"] < 0).mean()),
+        "segments_with_own_elasticity": float(len(with_own_elasticity(elasticities))),
     }
 
 

@@ -83,6 +83,13 @@ def deviations(segments: pd.DataFrame, priced: pd.DataFrame) -> Deviations:
     return Deviations(names, np.where(own, _shrunk(beta[0], stderr), 0.0), stderr, own)
 
 
+def with_own_elasticity(elasticities: pd.DataFrame) -> tuple[str, ...]:
+    """The named segments of a model's elasticities that are not everywhere the shop's."""
+    wide = elasticities.pivot(index=["sku", "zone"], columns="segment", values="elasticity")
+    apart = wide.sub(wide[EVERYONE], axis=0).abs().max()
+    return tuple(apart.index[apart > 1e-6])
+
+
 def _shrunk(deviation: Floats, stderr: Floats) -> Floats:
     """Towards 0 by empirical Bayes: EM for the variance of deviations that are normal around 0."""
     variance = float(np.mean(deviation**2))

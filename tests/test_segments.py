@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from models.segments import _shrunk, deviations
+from models.segments import EVERYONE, _shrunk, deviations, with_own_elasticity
 
 SHARES = {"deal seeker": 0.25, "loyal": 0.45, "occasional": 0.3}
 APART = {"deal seeker": -0.9, "loyal": 0.5, "occasional": 0.0}
@@ -100,3 +100,10 @@ def test_a_segment_that_buys_nothing_for_a_while_is_no_error():
     found = deviations(rows, priced)
     assert np.isfinite(found.deviation).all()
     assert np.isfinite(found.stderr).all()
+
+
+def test_which_segments_have_their_own_elasticity_is_told():
+    rows = [("a", EVERYONE, -2.0), ("a", "loyal", -2.0), ("a", "deal seeker", -2.4)]
+    told = pd.DataFrame(rows, columns=["sku", "segment", "elasticity"]).assign(zone="all")
+    assert with_own_elasticity(told) == ("deal seeker",)
+    assert with_own_elasticity(told[:1]) == ()
