@@ -59,11 +59,18 @@ def test_kinds_of_shoppers_are_found_again_and_named_for_what_they_do():
     assert (found == kinds).mean() > 0.98
 
 
-@pytest.mark.parametrize(("each", "most"), [(10, 1), (40, 2), (60, 3), (400, 6)])
+@pytest.mark.parametrize(("each", "most"), [(10, 1), (60, 3), (400, 6)])
 def test_a_small_shop_has_fewer_segments(each, most):
     found = labelled(shoppers(each)).unique()
     assert min(most, 3) <= len(found) <= most
     assert set(found) <= set(DIRECTIONS)
+
+
+def test_a_segment_has_shoppers_enough():
+    rows = shoppers(100)
+    few = rows[~rows.customer_id.str.contains(r"deal seeker [4-9]\d")]
+    assert len(labelled(rows).unique()) == 3
+    assert len(labelled(few).unique()) == 2
 
 
 def test_shoppers_too_few_to_tell_apart_are_regular():

@@ -25,7 +25,6 @@ from numpy.typing import NDArray
 from pricebook.features.calendar import Calendar
 
 Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 HABITS = ("recency", "frequency", "spend", "discounts")
 FEWEST, MOST = 3, 6  # segments, beside those who lapsed
@@ -123,10 +122,16 @@ def _segmented(points: Floats, usual: float) -> Habits:
 
 
 def _chosen(places: Floats) -> Floats:
-    """The centres [k, habit] that tell the places apart best, of those with shoppers enough."""
-    most = min(MOST, len(places) // SHOPPERS, len(np.unique(places, axis=0)))
-    grown = list(_grown(places, max(most, 1)))
-    return max(grown[FEWEST - 1 :] or grown[-1:], key=lambda found: silhouette(places, found))
+    """The centres [k, habit] that tell the places apart best, each with shoppers enough."""
+    distinct = len(np.unique(places, axis=0))
+    first, *grown = _grown(places, min(MOST, len(places) // SHOPPERS, distinct))
+    able = [centres for centres in grown if _sizes(places, centres).min() >= SHOPPERS]
+    many = [centres for centres in able if len(centres) >= FEWEST]
+    return max(many or able[-1:] or [first], key=lambda found: silhouette(places, found))
+
+
+def _sizes(places: Floats, centres: Floats) -> NDArray[np.int64]:
+    return np.bincount(_distances(places, centres).argmin(axis=1), minlength=len(centres))
 
 
 def _grown(places: Floats, most: int) -> Iterator[Floats]:
@@ -145,7 +150,8 @@ def _grown(places: Floats, most: int) -> Iterator[Floats]:
 
 
 def _sum_of_squares(places: Floats) -> Floats:
-    return np.asarray(((places - places.mean(axis=0)) ** 2).sum(axis=0))
+    middle = places.sum(axis=0) / max(len(places), 1)
+    return np.asarray(((places - middle) ** 2).sum(axis=0))
 
 
 def _at_rest(places: Floats, centres: Floats) -> Floats:
