@@ -19,14 +19,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from models.orthogonal import PROMOTION
-
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
 EVERYONE = "everyone"  # the shop as a whole; never estimated here
 
+KEY, PRICE = ["sku", "zone", "period"], "price_residual"
 RIDGE = 1.0  # keeps a segment of a few shoppers finite
 SHARE_UNITS = 5.0  # units' worth of the segment's overall share in its share of a sku or period
 ROUNDS = 30
@@ -67,8 +66,9 @@ def deviations(segments: pd.DataFrame, priced: pd.DataFrame) -> Deviations:
 
     Args:
         segments: segment_period rows: sku, zone, segment, period, units.
-        priced: one row per sku, zone, period with `price_residual` and promotion shares.
-            The price is the sku's, not the segment's own, which its coupons would confound.
+        priced: one row per sku, zone, period with `price_residual` and, in every other column, what
+            is to be held apart from it: promotion shares. The price is the sku's, not the segment's
+            own, which its coupons would confound.
 
     Segments are centred so that the shop's own mix deviates by nothing. Fewer than two segments,
     or rows without a match, give no deviation with an infinite standard error, never an error.
@@ -138,24 +138,24 @@ def _log_likelihood(cells: _Cells, beta: Floats) -> Floats:
 
 def _rows(segments: pd.DataFrame, priced: pd.DataFrame, names: tuple[str, ...]) -> pd.DataFrame:
     """A row per sku, zone and period: units of each segment, and its features."""
-    key = ["sku", "zone", "period"]
-    units = segments.pivot_table(index=key, columns="segment", values="units", aggfunc="sum")
+    units = segments.pivot_table(index=KEY, columns="segment", values="units", aggfunc="sum")
     wide = units.reindex(columns=list(names)).fillna(0.0).clip(lower=0.0).reset_index()
-    cells = wide.merge(priced, on=key, how="inner", validate="one_to_one")
+    cells = wide.merge(priced, on=KEY, how="inner", validate="one_to_one")
     return cells[cells[list(names)].sum(axis=1) > 0] if len(names) else cells
 
 
 def _cells(rows: pd.DataFrame, names: tuple[str, ...]) -> _Cells:
+    controls = rows.columns.difference([*KEY, *names, PRICE], sort=False)
+    features = rows[[PRICE, *controls]].fillna(0.0).to_numpy(float)
     counts = rows[list(names)].to_numpy(float)
     series = rows.groupby(["sku", "zone"]).ngroup().to_numpy()
     period = rows.groupby("period").ngroup().to_numpy()
-    return _Cells(counts, _centred(rows, series, counts), _offsets(series, period, counts), period)
+    centred = _centred(features, series, counts)
+    return _Cells(counts, centred, _offsets(series, period, counts), period)
 
 
-def _centred(rows: pd.DataFrame, series: Ints, counts: Floats) -> Floats:
+def _centred(values: Floats, series: Ints, counts: Floats) -> Floats:
     """[m, q]: features less their units-weighted mean in the sku, clear of the sku's effect."""
-    columns = [name for name in ("price_residual", *PROMOTION) if name in rows]
-    values = rows[columns].fillna(0.0).to_numpy(float)
     weight = counts.sum(axis=1)
     total = np.bincount(series, weight)
     means = np.column_stack([np.bincount(series, weight * v) / total for v in values.T])
