@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from models.controls import coded, usable
 from models.demand import four_period_mean
-from models.orthogonal import residuals, usable
+from models.orthogonal import residuals
 from models.response import ResponseModel
 from models.segments import with_own_elasticity
 from pricebook import metrics
@@ -216,15 +217,13 @@ def _listings(known: pd.DataFrame) -> Listings:
 
 def _judged(panel: pd.DataFrame, known: pd.DataFrame, folds: int) -> Floats:
     """Elasticity per series: its department's slope, shrunk to the shop's (variance .25)."""
-    coded = panel.assign(series=panel.groupby(SERIES).ngroup())
-    left = residuals(usable(coded), folds)
-    department = coded.drop_duplicates("series").set_index("series")["department"]
-    of_row = department.reindex(left.series).fillna("").to_numpy()
-    slopes = pd.DataFrame(
-        {"xy": left.price * left.units, "xx": left.price**2, "department": of_row}
-    )
+    rows = usable(coded(panel))
+    left = residuals(rows, folds)
+    weighted = left.weight * left.price
+    slopes = pd.DataFrame({"xy": weighted * left.units, "xx": weighted * left.price})
+    slopes["department"] = rows["department"].to_numpy()
     shop = slopes["xy"].sum() / slopes["xx"].sum()
-    noise = np.var(left.units - shop * left.price) / left.freedom
+    noise = np.average((left.units - shop * left.price) ** 2 * left.weight)
     sums = slopes.groupby("department")[["xy", "xx"]].sum()
     shrunk = (sums["xy"] / noise + shop / 0.25) / (sums["xx"] / noise + 1 / 0.25)
     judged = known["department"].fillna("").map(shrunk).fillna(shop)

@@ -17,7 +17,7 @@ Floats = NDArray[np.float64]
 
 VARIANCE_ROWS = 8.0  # rows' worth of the shop's noise in a series' noise
 ROUNDS = 50  # of Paule and Mandel's iteration; it needs about ten
-LAGS = 3  # periods over which the noise of a series may be correlated
+GUESS = 8.0  # blocks' worth of the guess that the noise is as wide as it looks
 
 
 @dataclass(frozen=True)
@@ -52,32 +52,35 @@ def evidence(left: Residuals, size: int, min_rows: int) -> Evidence:
     """The slope of each of `size` series, and its precision.
 
     A series with fewer than `min_rows` rows, or whose price did not move, gives no evidence. The
-    noise of a series is shrunk to the shop's; the precision is deflated by the serial correlation
-    of the scores (Newey & West 1987, pooled over the shop).
+    noise of a series is shrunk to the shop's, and widened by how far apart its blocks of time are.
     """
     count = np.bincount(left.series, minlength=size)
-    xx = np.bincount(left.series, left.price**2, size)
-    xy = np.bincount(left.series, left.price * left.units, size)
-    moved = (count >= min_rows) & (xx > 1e-6 * np.maximum(count, 1))
+    xx = np.bincount(left.series, left.weight * left.price**2, size)
+    xy = np.bincount(left.series, left.weight * left.price * left.units, size)
+    weight = np.bincount(left.series, left.weight, size)
+    moved = (count >= min_rows) & (xx > 1e-6 * np.maximum(weight, 1e-300))
     slope = np.divide(xy, xx, out=np.zeros(size), where=moved)
-    errors = left.units - slope[left.series] * left.price
-    squares = np.bincount(left.series, errors**2, size) / left.freedom
+    square = left.weight * (left.units - slope[left.series] * left.price) ** 2
     used = moved[left.series]
-    shop = float((errors[used] ** 2).mean() / left.freedom) if used.any() else 1.0
-    noise = (squares + VARIANCE_ROWS * shop) / (count + VARIANCE_ROWS)
-    noise = noise * _design_effect(left, errors, used) + 1e-12
+    shop = float(square[used].mean()) if used.any() else 1.0
+    noise = np.bincount(left.series, square, size) + VARIANCE_ROWS * shop
+    noise = noise / (count + VARIANCE_ROWS) + 1e-12
+    noise = noise * _dispersion(left, slope, np.where(moved, noise, np.inf))
     return Evidence(slope, np.where(moved, xx / noise, 0.0))
 
 
-def _design_effect(left: Residuals, errors: Floats, used: NDArray[np.bool_]) -> float:
-    """How much serial correlation widens the variance of a slope; at least 1."""
-    score = np.where(used, left.price * errors, 0.0)
-    alone = float(score @ score)
-    if alone == 0:
-        return 1.0
-    together = alone
-    for lag in range(1, LAGS + 1):
-        same = left.series[lag:] == left.series[:-lag]
-        bartlett = 1 - lag / (LAGS + 1)
-        together += 2 * bartlett * float((score[lag:] * score[:-lag])[same].sum())
-    return max(together / alone, 1.0)
+def _dispersion(left: Residuals, slope: Floats, noise: Floats) -> float:
+    """How much wider the slopes of single blocks scatter than the noise has it; at least 1.
+
+    Noise that lasts, controls that fit too well and an elasticity that drifts all show there
+    (Cochran's Q over the shop's series, with a guess of 1).
+    """
+    blocks = left.block.max() + 1
+    cells, size = left.series * blocks + left.block, len(slope) * blocks
+    xx = np.bincount(cells, left.weight * left.price**2, size)
+    xy = np.bincount(cells, left.weight * left.price * left.units, size)
+    known = (xx > 0) & np.isfinite(np.repeat(noise, blocks))
+    apart = xy - np.repeat(slope, blocks) * xx
+    scatter = apart[known] ** 2 / (xx[known] * np.repeat(noise, blocks)[known])
+    freedom = known.sum() - len(np.unique(np.flatnonzero(known) // blocks))
+    return max(float((scatter.sum() + GUESS) / (freedom + GUESS)), 1.0)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models import network
+from models.hierarchy import LEVELS
 from models.response import ResponseModel, Tables
 from models.runtime import FORMAT, MODEL, TABLES, ResponseRuntime, Series, Vocabulary
 from models.segments import EVERYONE
@@ -47,8 +48,7 @@ def _lookup(tables: Tables) -> dict[str, Any]:
 
 def _vocabularies(tables: Tables) -> dict[str, Any]:
     """Each name's index is its place, from 1."""
-    levels = ("department", "category", "product_type", "series")
-    return {**dict(zip(levels, tables.tree.keys, strict=True)), "segment": tables.segments}
+    return {**dict(zip(LEVELS, tables.tree.keys, strict=True)), "segment": tables.segments}
 
 
 def _elasticities(model: ResponseModel) -> dict[str, dict[str, list[float]]]:

@@ -1,4 +1,4 @@
-"""A Gaussian tree: shop → department → category → product type → series.
+"""A Gaussian tree: shop → department → category → product type → sku → series.
 
 A node's value is its parent's plus a Gaussian effect. Evidence sits on the leaves (one observation
 of a series' value, with a precision, possibly zero). One pass up and one down gives every node's
@@ -9,6 +9,7 @@ exact posterior mean and variance in time linear in the nodes (Gaussian belief p
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -17,9 +18,10 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-LEVELS = ("department", "category", "product_type", "series")
+LEVELS = ("department", "category", "product_type", "sku", "series")
 EFFECT_SD = 0.3  # prior guess of a level's spread, and
 EFFECT_NODES = 4.0  # how many nodes' worth of evidence that guess weighs
+NO_EFFECT_SD = 1e-4  # of a level that only repeats the one above it
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,12 @@ class Tree:
 
     parents: tuple[Ints, ...]
     keys: tuple[tuple[tuple[str, ...], ...], ...]
+
+    @property
+    def repeats(self) -> tuple[bool, ...]:
+        """Per level, whether every node is the only child of its parent."""
+        sizes = [1, *(len(parents) for parents in self.parents)]
+        return tuple(here == above for above, here in pairwise(sizes))
 
     @property
     def ancestry(self) -> Ints:
@@ -62,7 +70,7 @@ def tree(series: pd.DataFrame) -> Tree:
     labels = list(zip(series["sku"], series["zone"], strict=True))
     paths: list[list[tuple[str, ...]]] = [
         list(zip(*(series[name] for name in LEVELS[: depth + 1]), strict=True))
-        for depth in range(3)
+        for depth in range(len(LEVELS) - 1)
     ]
     keys, parents = [], []
     above = np.zeros(len(series), np.int64)
@@ -94,7 +102,8 @@ def posterior(
     total = root_precision + shop[1] ** -2
     mean = np.array([(root_precision * root_mean + shop[0] * shop[1] ** -2) / total])
     means, variances, spreads = [mean], [np.array([1 / total])], []
-    for (m, lam), parents, sd in zip(evidence[1:], of.parents, sds, strict=True):
+    levels = zip(evidence[1:], of.parents, sds, of.repeats, strict=True)
+    for (m, lam), parents, sd, repeats in levels:
         above, uncertain = means[-1][parents], variances[-1][parents]
         own = 1 / (lam + sd**-2)  # variance given the parent
         pull = own * lam
@@ -102,7 +111,8 @@ def posterior(
         variances.append(own + (1 - pull) ** 2 * uncertain)
         squares = own + pull**2 * ((m - above) ** 2 + uncertain)
         guess = EFFECT_NODES * EFFECT_SD**2
-        spreads.append(float((squares.sum() + guess) / (len(squares) + EFFECT_NODES)))
+        wide = float((squares.sum() + guess) / (len(squares) + EFFECT_NODES))
+        spreads.append(NO_EFFECT_SD**2 if repeats else wide)
     return Posterior(tuple(means), tuple(variances), tuple(spreads))
 
 

@@ -1,9 +1,9 @@
 """The Keras network of the response model: indices and log price ratios in, demand ratios out.
 
-indices [n, 5] int32   department, category, product type, series, segment; 0 is unknown
+indices [n, 6] int32   department, category, product type, sku, series, segment; 0 is unknown
 log_ratios [n, k]      log of price over reference price
 demand_ratio [n, k]    exp(elasticity · log ratio)
-elasticity [n]         -softplus(shop + the five effects)
+elasticity [n]         -softplus(shop + the six effects)
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 OnEpoch = Callable[[int, dict[str, float]], None]
 
-COLUMNS = ("department", "category", "product_type", "series", "segment")
-SERIES_LAYERS = ("elasticity", "department", "category", "product_type", "series")
+COLUMNS = ("department", "category", "product_type", "sku", "series", "segment")
+SERIES_LAYERS = ("elasticity", *COLUMNS[:-1])
 SEGMENT_LAYERS = ("segment",)  # alone, or everyone's row 0 would pass for the shop
 
 
@@ -45,7 +45,7 @@ class Elasticity(layers.Layer):  # type: ignore[misc]
         self.shop = self.add_weight(name="shop", shape=(), initializer="zeros", regularizer=prior)
 
     def call(self, effects: Any) -> Any:
-        """effects [n, 5] -> elasticity [n]."""
+        """effects [n, 6] -> elasticity [n]."""
         widths = ops.convert_to_tensor(self.sds[1:], dtype=self.compute_dtype)
         total = self.centre + self.sds[0] * self.shop + ops.sum(effects * widths, axis=-1)
         return -ops.softplus(total)
@@ -101,7 +101,7 @@ def train(
     """Full-batch Adam towards the mode of the posterior, in place.
 
     Args:
-        rows: indices [m, 5], slopes [m] and their precisions [m].
+        rows: indices [m, 6], slopes [m] and their precisions [m].
         learns: the layers to train; the rest are held.
     """
     indices, slopes, precisions = rows
@@ -148,7 +148,7 @@ def predict(
 
 
 def elasticity(network: Any, indices: Ints) -> Floats:
-    """[n] for indices [n, 5]."""
+    """[n] for indices [n, 6]."""
     return predict(network, indices, np.ones((len(indices), 1)))[1]
 
 

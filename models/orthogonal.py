@@ -1,17 +1,23 @@
 """Cross-fitted residuals: what is left of log units and log price once the controls are taken out.
 
-A price cut rarely comes alone: it is on display, in the mailer, in season. Regressing units on
-price would give price the credit. Following double machine learning (Chernozhukov et al. 2018,
-"Double/debiased machine learning for treatment and structural parameters", the partially linear
-model) in its panel form (Clarke & Polselli 2023, "Double machine learning for static panel models
-with fixed effects"), both sides are freed of
+Regressing units on price would give price the credit of all that comes with it (`controls`).
+Following double machine learning (Chernozhukov et al. 2018, "Double/debiased machine learning for
+treatment and structural parameters", the partially linear model) in its panel form (Clarke &
+Polselli 2023, "Double machine learning for static panel models with fixed effects"), both sides are
+freed of
 
-1. series effects and period effects (of the department where it is large enough to tell them from
-   the series; of the shop otherwise), by the within transformation; and
+1. series effects, by the within transformation;
 2. the controls, by a ridge regression that is fitted on the *other* blocks of time, so that no row
-   is residualised by a function that saw it.
+   is residualised by a function that saw it; a series' coefficients are shrunk to its category's,
+   those to the department's and those to the shop's; and
+3. what the shop, a department or a category has in common in a period, as a random effect as wide
+   as it is seen to be (Balestra & Nerlove 1966): a fixed one would take what rivals' prices do.
 
 The slope of one residual on the other is the price elasticity.
+
+Units are counts, and a log has no place for a zero, nor the same noise for few and for many. So the
+log is the working response of a quasi-Poisson regression, with its weights (Santos Silva & Tenreyro
+2006, "The log of gravity"): each step fits all of the above around the expectation of the last.
 """
 
 from __future__ import annotations
@@ -22,125 +28,146 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pricebook.errors import EmptyHistory
+from models.controls import controls, exposure, log_price
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-PROMOTION = ("display", "mailer", "promotion")
-CELL_SERIES = 10  # series a department needs for period effects of its own
-POOLED_ROWS = 50.0  # rows' worth of the shop's control coefficients in a department's
-SERIES_ROWS = 100.0  # rows' worth of the department's control coefficients in a series'
+CHUNKS = 4  # stretches of time that make up a block
+LEVEL_ROWS = (1.0, 20.0, 20.0, 100.0)  # rows' worth of what is above in the shop's ... series' fit
+STEPS = 3
+FEWEST = 0.1  # expected units below which a row is taken to say no less
+FARTHEST = 3.0  # times the expectation that a row may lie above it
 
 
 @dataclass(frozen=True)
 class Residuals:
     """Residual rows, sorted by series and period.
 
-    Shapes: series, units, price are all [m]. `units` and `price` are residual logs; `freedom` is
-    the share of the rows' degrees of freedom that the within transformation left.
+    Shapes: beside is [m, k], the others are [m]. `units`, `price` and `beside` are residual logs,
+    the last of other prices; `weight` is one over the variance of `units`; `block` that of time.
     """
 
     series: Ints
     units: Floats
     price: Floats
-    freedom: float
+    weight: Floats
+    block: Ints
+    beside: Floats
 
 
-def usable(panel: pd.DataFrame) -> pd.DataFrame:
-    """The rows with a log: units and price above zero, in order of series and period.
+@dataclass(frozen=True)
+class _Layout:
+    """Where the rows [m] belong: series, block, and the cells of what a period has in common.
 
-    Raises:
-        EmptyHistory: there is none.
+    `above` holds, for each series, its category, its department and the shop, finest first.
     """
-    sold = panel[(panel["units"] > 0) & (panel["price"] > 0) & np.isfinite(panel["price"])]
-    if sold.empty:
-        raise EmptyHistory(
-            "The response model needs a row with units and a price above zero. "
-            f"Received: {len(panel)} rows, none of them"
-        )
-    return sold.sort_values(["series", "period"], kind="stable")
+
+    series: Ints
+    block: Ints
+    shared: tuple[Ints, ...]
+    above: tuple[Ints, ...]
 
 
-def residuals(rows: pd.DataFrame, folds: int, *, promotions: bool = True) -> Residuals:
+def residuals(
+    rows: pd.DataFrame,
+    folds: int,
+    *,
+    promotions: bool = True,
+    rivals: bool = True,
+    beside: Floats | None = None,
+) -> Residuals:
     """Residual log units and log price of usable rows.
 
     Args:
         rows: from `usable`; `series` is an integer code, 0 ... n-1.
         folds: blocks of time to cross-fit over.
         promotions: False leaves the promotions in; only for measuring what they would do.
+        rivals: False leaves rivals' prices in.
+        beside: [m, k] other prices to residualise in the same way.
     """
-    series, cells = _codes(rows["series"]), _cells(rows)
-    logs = np.log(rows[["units", "price"]].to_numpy(float))
-    controls = _controls(rows, promotions)
-    within = _within(np.hstack([logs, controls]), series, cells)
-    targets, controls = within[:, :2], _standardised(within[:, 2:])
-    left = targets - _predicted(targets, controls, rows, folds)
-    spent = len(np.unique(series)) + len(np.unique(cells)) + controls.shape[1]
-    freedom = max(len(rows) - spent, 1) / len(rows)
-    return Residuals(rows["series"].to_numpy(np.int64), left[:, 0], left[:, 1], freedom)
+    at = _layout(rows, folds)
+    units, share = rows["units"].clip(lower=0).to_numpy(float), exposure(rows)
+    prices = np.column_stack([log_price(rows), *([] if beside is None else [beside])])
+    taken = controls(rows, promotions=promotions, rivals=rivals)
+    expected = _group_mean(units / share, at.series) * share
+    working, weight = np.log(units / share + 0.5), expected
+    for _ in range(STEPS):
+        left = _left(np.column_stack([working, prices]), taken, weight, at)
+        error = left[:, 0] - _slopes(left, weight, at.series)[at.series] * left[:, 1]
+        expected = np.maximum(share * np.exp(working - error), FEWEST)
+        weight = _precision(units, expected)
+        over = np.minimum((units - expected) / expected, FARTHEST)
+        working = np.log(expected / share) + over
+    left = _left(np.column_stack([working, prices]), taken, weight, at)
+    series = rows["series"].to_numpy(np.int64)
+    return Residuals(series, left[:, 0], left[:, 1], weight, at.block, left[:, 2:])
 
 
-def _controls(rows: pd.DataFrame, promotions: bool) -> Floats:
-    """[m, q]: promotion shares and their interaction, stock, rival price, season, trend."""
-    columns = [_season(rows)]
-    if promotions:
-        shares = _columns(rows, PROMOTION)
-        columns += [shares, np.sqrt(shares), shares[:, [0]] * shares[:, [1]]]
-    columns.append(_columns(rows, ("on_hand_share",), missing=1.0))
-    if "competitor_price" in rows:
-        rival = np.log(rows["competitor_price"].to_numpy(float))
-        known = np.isfinite(rival)
-        columns += [np.where(known, rival, 0.0)[:, None], known[:, None].astype(float)]
-    return np.hstack(columns)
-
-
-def _columns(rows: pd.DataFrame, names: tuple[str, ...], missing: float = 0.0) -> Floats:
-    values: Floats = rows.reindex(columns=list(names)).fillna(missing).to_numpy(float)
-    return values
-
-
-def _season(rows: pd.DataFrame) -> Floats:
-    """[m, 3]: trend and the year's first harmonic; all the season a shop of few series can have."""
-    dates = pd.DatetimeIndex(pd.to_datetime(rows["period"]))
-    angle = 2 * np.pi * dates.dayofyear.to_numpy(float) / 365.25
-    days = (dates - dates.min()).days.to_numpy(float)
-    return np.column_stack([days, np.sin(angle), np.cos(angle)])
-
-
-def _cells(rows: pd.DataFrame) -> Ints:
-    """[m]: the cell whose mean is the period effect: of a large department, else of the rest.
-
-    A shop too small for period effects gets one cell; its season is then in the controls alone.
-    """
-    departments = _codes(rows["department"])
-    series = rows.groupby(departments)["series"].nunique().to_numpy()
-    group = np.where(series >= CELL_SERIES, np.arange(len(series)), -1)[departments]
-    rest = rows.loc[group == -1, "series"].nunique()
-    periods = _codes(rows["period"])
-    if rest < CELL_SERIES:
-        periods = np.where(group == -1, 0, periods)
-    return _codes(pd.Series(group * (periods.max() + 1) + periods))
+def _layout(rows: pd.DataFrame, folds: int) -> _Layout:
+    """Blocks are stretches of time taken in turn, so that each has a part of every season."""
+    series, periods = _codes(rows["series"]), _codes(rows["period"])
+    shop = np.zeros(len(rows), np.int64)
+    paths = shop, _codes(rows["department"]), _codes(rows["department"] + "\0" + rows["category"])
+    span = periods.max() + 1
+    block = periods * folds * CHUNKS // span % folds
+    first = np.unique(series, return_index=True)[1]
+    shared = tuple(path * span + periods for path in paths)
+    return _Layout(series, block, shared, tuple(path[first] for path in reversed(paths)))
 
 
 def _codes(values: pd.Series) -> Ints:
     return np.asarray(pd.factorize(values, sort=True)[0], np.int64)
 
 
-def _within(values: Floats, series: Ints, cells: Ints, rounds: int = 100) -> Floats:
-    """Take out series and cell means in turn until neither is left (alternating projections)."""
-    for _ in range(rounds):
-        before = values
-        values = _demeaned(_demeaned(values, cells), series)
-        if np.abs(values - before).max() < 1e-9:
-            break
-    return values
+def _left(targets: Floats, taken: Floats, weight: Floats, at: _Layout) -> Floats:
+    """[m, t]: what effects and controls leave of the targets."""
+    count = targets.shape[1]
+    within = _demeaned(np.hstack([targets, taken]), weight, at.series)
+    targets, taken = within[:, :count], _standardised(within[:, count:])
+    left = targets - _predicted(targets, taken, weight, at)
+    for cells in at.shared:
+        left = _demeaned(left, weight, cells, _spread(left, weight, at.series, cells))
+    return _demeaned(left, weight, at.series)
 
 
-def _demeaned(values: Floats, groups: Ints) -> Floats:
-    count = np.bincount(groups)
-    means = [np.bincount(groups, weights=column) / count for column in values.T]
-    return values - np.column_stack(means)[groups]
+def _demeaned(values: Floats, weight: Floats, groups: Ints, spread: float = np.inf) -> Floats:
+    """Less the group's mean; less part of it where the means only vary by `spread` (variance)."""
+    total = np.bincount(groups, weight)
+    sums = np.column_stack([np.bincount(groups, weight * column) for column in values.T])
+    means = np.divide(sums, total[:, None], out=np.zeros_like(sums), where=total[:, None] > 0)
+    share = 1 - (1 + spread * total) ** -0.5 if np.isfinite(spread) else np.ones(len(total))
+    return np.asarray(values - (means * share[:, None])[groups])
+
+
+def _spread(left: Floats, weight: Floats, series: Ints, cells: Ints) -> float:
+    """The variance of what the rows of a cell have in common, from how their errors agree."""
+    error = weight * (left[:, 0] - _slopes(left, weight, series)[series] * left[:, 1])
+    together = np.bincount(cells, error) ** 2 - np.bincount(cells, error**2)
+    pairs = np.bincount(cells, weight) ** 2 - np.bincount(cells, weight**2)
+    return max(float(together.sum() / max(pairs.sum(), 1e-9)), 0.0)
+
+
+def _group_mean(values: Floats, groups: Ints) -> Floats:
+    return np.asarray((np.bincount(groups, values) / np.bincount(groups))[groups])
+
+
+def _slopes(left: Floats, weight: Floats, series: Ints) -> Floats:
+    """[n]: a slope of each series, near enough to expect units by: shrunk to the shop's."""
+    xx = np.bincount(series, weight * left[:, 1] ** 2)
+    xy = np.bincount(series, weight * left[:, 1] * left[:, 0])
+    shop = xy.sum() / max(xx.sum(), 1e-9)
+    rest = 4.0  # the precision of a slope that strays by a half
+    return np.asarray((xy + rest * shop) / (xx + rest))
+
+
+def _precision(units: Floats, expected: Floats) -> Floats:
+    """One over the variance of the working response: `scatter / expected + more`, by moments."""
+    square = np.minimum((units - expected) / expected, FARTHEST) ** 2
+    terms = np.column_stack([1 / expected, np.ones(len(units))])
+    about = np.minimum(expected, 100.0)[:, None]  # near one over the variance
+    scatter, more = np.linalg.lstsq(terms * about, square * about[:, 0], rcond=None)[0]
+    return np.asarray(1 / (max(scatter, 0.5) / expected + max(more, 1e-4)))
 
 
 def _standardised(controls: Floats) -> Floats:
@@ -151,43 +178,47 @@ def _standardised(controls: Floats) -> Floats:
     return scaled
 
 
-def _predicted(targets: Floats, controls: Floats, rows: pd.DataFrame, folds: int) -> Floats:
-    """[m, 2]: what the controls predict of each target, from the other blocks of time."""
-    series, departments = _codes(rows["series"]), _codes(rows["department"])
-    periods = _codes(rows["period"])
-    blocks = periods * folds // (periods.max() + 1)
+def _predicted(targets: Floats, controls: Floats, weight: Floats, at: _Layout) -> Floats:
+    """[m, t]: what the controls predict of each target, from the other blocks of time."""
     predicted = np.zeros_like(targets)
-    if controls.shape[1] == 0 or len(np.unique(blocks)) < 2:
+    if controls.shape[1] == 0 or len(np.unique(at.block)) < 2:
         return predicted
-    of_series = np.zeros(series.max() + 1, np.int64)
-    of_series[series] = departments
-    for block in np.unique(blocks):
-        held, other = blocks == block, blocks != block
-        coefficients = _ridge(controls[other], targets[other], series[other], of_series)
-        predicted[held] = np.einsum("mq,mqt->mt", controls[held], coefficients[series[held]])
+    relative = weight / weight.mean()
+    for block in np.unique(at.block):
+        held, other = at.block == block, at.block != block
+        coefficients = _ridge(
+            controls[other], targets[other], relative[other], at.series[other], at.above
+        )
+        predicted[held] = np.einsum("mq,mqt->mt", controls[held], coefficients[at.series[held]])
     return predicted
 
 
-def _ridge(controls: Floats, targets: Floats, series: Ints, departments: Ints) -> Floats:
-    """[n, q, 2]: a series' coefficients, shrunk to its department's, and those to the shop's."""
-    gram = _sums(series, len(departments), controls, controls)
-    cross = _sums(series, len(departments), controls, targets)
-    shop = _solved(gram.sum(axis=0)[None], cross.sum(axis=0)[None], 1.0, 0.0)
-    gram_of = np.zeros((departments.max() + 1, *gram.shape[1:]))
-    cross_of = np.zeros((departments.max() + 1, *cross.shape[1:]))
-    np.add.at(gram_of, departments, gram)
-    np.add.at(cross_of, departments, cross)
-    department = _solved(gram_of, cross_of, POOLED_ROWS, shop)
-    return _solved(gram, cross, SERIES_ROWS, department[departments])
+def _ridge(
+    controls: Floats, targets: Floats, weight: Floats, series: Ints, above: tuple[Ints, ...]
+) -> Floats:
+    """[n, q, t]: coefficients of each series, shrunk up the levels."""
+    size = len(above[0])
+    gram = sums(series, size, weight[:, None] * controls, controls)
+    cross = sums(series, size, weight[:, None] * controls, targets)
+    levels = [*reversed(above), np.arange(size)]
+    found: Floats = np.zeros_like(cross)
+    for groups, rows in zip(levels, LEVEL_ROWS, strict=True):
+        first = np.unique(groups, return_index=True)[1]
+        penalty = rows * np.eye(gram.shape[-1])
+        solved = np.linalg.solve(
+            _grouped(gram, groups) + penalty, _grouped(cross, groups) + rows * found[first]
+        )
+        found = solved[groups]
+    return found
 
 
-def _solved(gram: Floats, cross: Floats, rows: float, towards: Floats | float) -> Floats:
-    """The ridge solutions [g, q, 2] of g regressions, shrunk `towards` others."""
-    penalty = rows * np.eye(gram.shape[-1])
-    return np.asarray(np.linalg.solve(gram + penalty, cross + rows * towards), np.float64)
+def _grouped(sums: Floats, groups: Ints) -> Floats:
+    grouped = np.zeros((groups.max() + 1, *sums.shape[1:]))
+    np.add.at(grouped, groups, sums)
+    return grouped
 
 
-def _sums(groups: Ints, size: int, left: Floats, right: Floats) -> Floats:
+def sums(groups: Ints, size: int, left: Floats, right: Floats) -> Floats:
     """[size, q, r]: the sum over each group's rows of left outer right."""
     sums = np.empty((size, left.shape[1], right.shape[1]))
     for a in range(left.shape[1]):

@@ -1,6 +1,6 @@
 """How demand changes with price, for every series and shopper segment.
 
-    elasticity = -softplus(shop + department + category + product type + series + segment)
+    elasticity = -softplus(shop + department + category + product type + sku + series + segment)
 
 is negative by construction. The effects are fitted to cross-fitted residuals (`orthogonal`), so
 that promotion and season do not pass for price, under Gaussian priors whose widths the data choose
@@ -27,20 +27,22 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from models import network
+from models.controls import PROMOTION, coded, plain, usable
+from models.cross import cross
 from models.evidence import Evidence, evidence
 from models.hierarchy import EFFECT_SD, LEVELS, Posterior, Tree, posterior, tree
 from models.network import OnEpoch
-from models.orthogonal import PROMOTION, Residuals, residuals, usable
+from models.orthogonal import Residuals, residuals
+from models.runtime import stderr
 from models.segments import EVERYONE, Deviations, deviations
 from pricebook.config import Response
 
 Floats = NDArray[np.float64]
 
 SHOP_PRIOR = (float(np.log(np.expm1(1.5))), 1.0)  # before the softplus: mean, standard deviation
+SURE = 1.645  # standard errors either side of a 90 % interval
 SEGMENT_SD = 0.3  # before the softplus: how far a segment may stray from the shop
 ROUNDS = 60
-LABELS = ("sku", "zone", "department", "category", "product_type")
-MISSING = {"zone": "all"}
 
 log = logging.getLogger("pricebook.train")
 
@@ -76,6 +78,7 @@ class Tables:
     variances: tuple[Floats, ...]
     segment_sds: Floats
     summary: Summary
+    cross: pd.DataFrame
 
 
 class ResponseModel:
@@ -89,7 +92,7 @@ class ResponseModel:
         return self.tables.summary
 
     def elasticities(self) -> pd.DataFrame:
-        """Columns sku, zone, segment, elasticity, stderr; `everyone` first."""
+        """Columns sku, zone, segment, elasticity, stderr, low, high; `everyone` first."""
         ancestry = self.tables.tree.ancestry + 1
         variances = [0.0, *self.tables.segment_sds**2]
         series = pd.DataFrame(self.tables.tree.keys[-1], columns=["sku", "zone"])
@@ -97,19 +100,42 @@ class ResponseModel:
         for index, segment in enumerate((EVERYONE, *self.tables.segments)):
             value = network.elasticity(self.keras, _with_segment(ancestry, index))
             variance = self.tables.variances[-1] + variances[index]
-            stderr = network.slope(value) * np.sqrt(variance)
-            frames.append(series.assign(segment=segment, elasticity=value, stderr=stderr))
+            frames.append(_bounded(series.assign(segment=segment), value, variance))
         return pd.concat(frames, ignore_index=True)
 
+    def by_sku(self) -> pd.DataFrame:
+        """Columns sku, elasticity, stderr, low, high: of everyone, pooled over the zones."""
+        ancestry = self.tables.tree.ancestry + 1
+        skus, first = np.unique(ancestry[:, -2], return_index=True)
+        indices = _with_segment(ancestry[first], 0)
+        indices[:, -2] = 0
+        keys = pd.DataFrame({"sku": [key[-1] for key in self.tables.tree.keys[-2]]})
+        value = network.elasticity(self.keras, indices)
+        found = _bounded(keys.iloc[skus - 1], value, self.tables.variances[-2][skus - 1])
+        return found.sort_values("sku", ignore_index=True)
+
+    def cross(self) -> pd.DataFrame:
+        """Columns sku, zone, rival, kind, elasticity, stderr, low, high; see `models.cross`."""
+        return self.tables.cross
+
     def save(self, directory: Path) -> None:
-        """Write response.keras and tables.json into an existing directory."""
+        """Write response.keras, tables.json and cross.parquet into an existing directory."""
+        self.tables.cross.to_parquet(directory / "cross.parquet", index=False)
         self.keras.save(directory / "response.keras")
         (directory / "tables.json").write_text(json.dumps(_as_json(self.tables)))
 
     @classmethod
     def load(cls, directory: Path) -> ResponseModel:
-        tables = _from_json(json.loads((directory / "tables.json").read_text()))
+        others = pd.read_parquet(directory / "cross.parquet")
+        tables = _from_json(json.loads((directory / "tables.json").read_text()), others)
         return cls(network.load(directory / "response.keras"), tables)
+
+
+def _bounded(keys: pd.DataFrame, value: Floats, variance: Floats) -> pd.DataFrame:
+    """The keys with their elasticity, its error and 90 % interval, log-normal: it stays below 0."""
+    error = stderr(value, variance)
+    ratio = np.exp(SURE * error / -value)
+    return keys.assign(elasticity=value, stderr=error, low=value * ratio, high=value / ratio)
 
 
 def _load_pyfunc(path: str) -> _Registered:
@@ -145,13 +171,13 @@ def fit(
     Raises:
         EmptyHistory: no row has units and a price.
     """
-    panel = _coded(panel)
+    panel = coded(panel)
     rows = usable(panel)
     of = tree(panel.drop_duplicates("series").reset_index(drop=True))
     left = residuals(rows, params.folds)
     seen = evidence(left, len(of.parents[-1]), params.min_sales_periods)
     sds = _widths(of, seen)
-    by_segment = deviations(_plain(segments), _priced(rows, left))
+    by_segment = deviations(plain(segments), _priced(rows, left))
     keras = network.build(
         [len(keys) for keys in of.keys], [*sds, SEGMENT_SD], len(by_segment.names), SHOP_PRIOR
     )
@@ -159,22 +185,8 @@ def fit(
     _train_segments(keras, of, seen, by_segment, params, seed, on_epoch)
     summary = _summary(keras, of, seen, rows, params)
     log.info("Elasticity %.2f pooled over %d rows.", summary.pooled, summary.rows)
-    return ResponseModel(keras, _tables(keras, of, seen, sds, by_segment, summary))
-
-
-def _coded(panel: pd.DataFrame) -> pd.DataFrame:
-    """The panel with its labels as strings, dates as dates and `series` as a code, sorted."""
-    panel = _plain(panel.reindex(columns=list(dict.fromkeys([*panel.columns, *LABELS]))))
-    panel["series"] = panel.groupby(["sku", "zone"], sort=True).ngroup()
-    return panel.sort_values(["series", "period"], kind="stable").reset_index(drop=True)
-
-
-def _plain(rows: pd.DataFrame) -> pd.DataFrame:
-    """Labels as strings, "" where missing ("all" for a zone), and periods as timestamps."""
-    labels = {name: rows[name].astype("string") for name in LABELS if name in rows}
-    plain = {name: values.fillna(MISSING.get(name, "")) for name, values in labels.items()}
-    period = pd.to_datetime(rows["period"]).astype("datetime64[ns]")
-    return rows.assign(period=period, **{k: v.astype(object) for k, v in plain.items()})
+    others = cross(rows, of, params)
+    return ResponseModel(keras, _tables(keras, of, seen, sds, by_segment, summary, others))
 
 
 def _priced(rows: pd.DataFrame, left: Residuals) -> pd.DataFrame:
@@ -205,7 +217,7 @@ def _series_rows(of: Tree, seen: Evidence) -> tuple[NDArray[np.int64], Floats, F
 
 
 def _with_segment(ancestry: NDArray[np.int64], segment: int) -> NDArray[np.int64]:
-    """[n, 5]: department, category, product type, series, segment; 0 is unknown, or everyone."""
+    """[n, 6]: department, category, product type, sku, series, segment; 0: unknown, or everyone."""
     return np.column_stack([ancestry, np.full(len(ancestry), segment)])
 
 
@@ -246,13 +258,14 @@ def _tables(
     sds: tuple[float, ...],
     by_segment: Deviations,
     summary: Summary,
+    others: pd.DataFrame,
 ) -> Tables:
     mode = network.before_softplus(network.elasticity(keras, _with_segment(of.ancestry + 1, 0)))
     found = _laplace(of, seen, sds, mode)
     share = seen.precision / max(seen.precision.sum(), 1e-300)
     slope = float(share @ network.slope(-network.softplus(mode)) ** 2)
     precision = slope / by_segment.stderr**2 + SEGMENT_SD**-2
-    return Tables(of, by_segment.names, sds, found.variance, precision**-0.5, summary)
+    return Tables(of, by_segment.names, sds, found.variance, precision**-0.5, summary, others)
 
 
 def _summary(keras: Any, of: Tree, seen: Evidence, rows: pd.DataFrame, params: Response) -> Summary:
@@ -283,7 +296,7 @@ def _as_json(tables: Tables) -> dict[str, Any]:
     }
 
 
-def _from_json(read: Mapping[str, Any]) -> Tables:
+def _from_json(read: Mapping[str, Any], others: pd.DataFrame) -> Tables:
     of = Tree(
         tuple(np.array(parents, np.int64) for parents in read["parents"]),
         tuple(tuple(tuple(key) for key in keys) for keys in read["keys"]),
@@ -295,4 +308,5 @@ def _from_json(read: Mapping[str, Any]) -> Tables:
         tuple(np.array(values) for values in read["variances"]),
         np.array(read["segment_sds"]),
         Summary(**read["summary"]),
+        others,
     )

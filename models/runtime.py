@@ -21,8 +21,11 @@ from pricebook.errors import RegistryError
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int32]
 
-FORMAT = 1
+FORMAT = 2
 MODEL, TABLES = "response.tflite", "response.json"
+KINDS = ("department", "category", "product_type")
+COLUMNS = (*KINDS, "sku", "series", "segment")
+MISFIT = 0.1  # of an elasticity: how far the slope over the prices seen is from that at a price
 
 
 @dataclass(frozen=True)
@@ -37,18 +40,28 @@ class Series:
     product_type: str = ""
 
 
+def stderr(elasticity: Floats, variance: Floats) -> Floats:
+    """[n]: of elasticities, from the variance of the value under the softplus by the delta method.
+
+    No demand curve is of one elasticity; by how much that misleads is part of the error.
+    """
+    slope = -np.expm1(elasticity)
+    return np.sqrt(slope**2 * variance + (MISFIT * elasticity) ** 2)
+
+
 class Vocabulary:
     """Names to indices, and the standard errors that go with them (response.json)."""
 
     def __init__(self, tables: Mapping[str, Any]) -> None:
         nodes = tables["vocabularies"]
-        self._paths = [
-            {tuple(key): number + 1 for number, key in enumerate(nodes[level])}
-            for level in ("department", "category", "product_type")
+        self._kinds = [
+            {tuple(key): number + 1 for number, key in enumerate(nodes[level])} for level in KINDS
         ]
-        above = np.array(tables["ancestry"], np.int64).reshape(-1, 4) + 1
-        labels = (tuple(key) for key in nodes["series"])
-        self._series = dict(zip(labels, (tuple(row) for row in above.tolist()), strict=True))
+        above = np.array(tables["ancestry"], np.int64).reshape(-1, len(COLUMNS) - 1) + 1
+        labels = [tuple(key) for key in nodes["series"]]
+        paths = [tuple(row) for row in above.tolist()]
+        self._series = dict(zip(labels, paths, strict=True))
+        self._skus = {sku: (*path[:-1], 0) for (sku, _), path in self._series.items()}
         self._segments = {name: number + 1 for number, name in enumerate(nodes["segment"])}
         self._variances = [np.array([0.0, *values]) for values in tables["variances"][1:]]
         self._shop_variance = float(tables["variances"][0][0])
@@ -56,20 +69,17 @@ class Vocabulary:
         self._segment_variances = np.array([0.0, *tables["segment_sds"]]) ** 2
 
     def indices(self, rows: Sequence[Series]) -> Indices:
-        """[n, 5]: department, category, product type, series, segment; 0 is unknown."""
-        segments, series = self._segments, self._series
-        found = [
-            (*(series.get((row.sku, row.zone)) or self._labels(row)), segments.get(row.segment, 0))
-            for row in rows
-        ]
-        return np.array(found, np.int32).reshape(-1, 5)
+        """[n, 6]: department, category, product type, sku, series, segment; 0 is unknown."""
+        found = [(*self._path(row), self._segments.get(row.segment, 0)) for row in rows]
+        return np.array(found, np.int32).reshape(-1, len(COLUMNS))
 
-    def _labels(self, row: Series) -> tuple[int, int, int, int]:
+    def _path(self, row: Series) -> tuple[int, ...]:
+        return self._series.get((row.sku, row.zone)) or self._skus.get(row.sku) or self._labels(row)
+
+    def _labels(self, row: Series) -> tuple[int, ...]:
         path = (row.department, row.category, row.product_type)
-        department, category, kind = (
-            paths.get(path[: depth + 1], 0) for depth, paths in enumerate(self._paths)
-        )
-        return department, category, kind, 0
+        known = [paths.get(path[: depth + 1], 0) for depth, paths in enumerate(self._kinds)]
+        return (*known, 0, 0)
 
     def variance(self, indices: Indices) -> Floats:
         """[n]: of the value under the softplus; an unknown level adds the width of its effects."""
@@ -79,13 +89,13 @@ class Vocabulary:
         ):
             column = indices[:, level]
             variance = np.where(column > 0, values[column], variance + effect)
-        return np.asarray(variance + self._segment_variances[indices[:, 4]])
+        return np.asarray(variance + self._segment_variances[indices[:, -1]])
 
 
 class ResponseRuntime:
     """An exported response model; safe to share between threads.
 
-    A series the model has not seen takes the elasticity of the deepest label it knows (product
+    A series the model has not seen takes the elasticity of the deepest label it knows (sku, product
     type, category, department, shop), with a standard error to match; a segment it has not seen is
     `everyone`.
     """
@@ -140,7 +150,7 @@ class ResponseRuntime:
         """[n]: of each elasticity, by the delta method (see `models.response`)."""
         indices = self.vocabulary.indices(rows)
         value = self._run(indices, np.zeros((len(rows), 1)))[1]
-        return np.asarray(-np.expm1(value) * np.sqrt(self.vocabulary.variance(indices)))
+        return stderr(value, self.vocabulary.variance(indices))
 
     def _run(self, indices: Indices, log_ratios: Floats) -> tuple[Floats, Floats]:
         if log_ratios.size == 0:
@@ -156,7 +166,7 @@ class ResponseRuntime:
 
     def _resize(self, rows: int, rungs: int) -> None:
         if self._shape != (rows, rungs):
-            self._interpreter.resize_tensor_input(self._indices, [rows, 5])
+            self._interpreter.resize_tensor_input(self._indices, [rows, len(COLUMNS)])
             self._interpreter.resize_tensor_input(self._ratios, [rows, rungs])
             self._interpreter.allocate_tensors()
             self._shape = (rows, rungs)

@@ -132,10 +132,11 @@ def test_segments_deviate_as_they_do_in_truth(model):
 
 def test_the_network_reaches_the_mode_that_the_hierarchy_gives_exactly(model, market):
     from models import network, response
+    from models.controls import coded, usable
     from models.evidence import evidence
-    from models.orthogonal import residuals, usable
+    from models.orthogonal import residuals
 
-    rows = usable(response._coded(market.panel))
+    rows = usable(coded(market.panel))
     seen = evidence(residuals(rows, PARAMS.folds), SKUS, PARAMS.min_sales_periods)
     value = np.full(SKUS, response.SHOP_PRIOR[0])
     for _ in range(100):
@@ -178,14 +179,15 @@ def test_a_saved_model_loads_as_it_was(model, tmp_path):
 
 
 def test_no_row_is_residualised_by_a_function_that_saw_it(market):
-    from models import orthogonal, response
+    from models import controls, orthogonal
 
-    rows = orthogonal.usable(response._coded(market.panel))
-    controls = rows[["display"]].to_numpy(float)
+    rows = controls.usable(controls.coded(market.panel))
+    taken = rows[["display"]].to_numpy(float)
     targets = np.log(rows[["units", "price"]].to_numpy(float))
-    held = (rows["period"] < rows["period"].sort_values().unique()[PERIODS // 4]).to_numpy()
-    before = orthogonal._predicted(targets, controls, rows, 4)
-    after = orthogonal._predicted(targets + 9.0 * held[:, None], controls, rows, 4)
+    at = orthogonal._layout(rows, 4)
+    held, even = at.block == 0, np.ones(len(rows))
+    before = orthogonal._predicted(targets, taken, even, at)
+    after = orthogonal._predicted(targets + 9.0 * held[:, None], taken, even, at)
     assert np.array_equal(before[held], after[held])
     assert not np.allclose(before[~held], after[~held])
 
