@@ -137,7 +137,7 @@ class Demand(Section):
 class Response(Section):
     """The price-response model: negative elasticities, shrunk to their category."""
 
-    folds: Annotated[int, Field(ge=2)] = 4
+    folds: Annotated[int, Field(ge=2)] = 8
     epochs: Annotated[int, Field(ge=1)] = 200
     learning_rate: Annotated[float, Field(gt=0)] = 1e-1
     min_sales_periods: Annotated[int, Field(ge=2)] = 8
