@@ -275,6 +275,7 @@ def _inputs(window: Windows, codes: Ints) -> dict[str, Any]:
     return {
         "past": window.past,
         "future": window.future,
+        "lifts": window.lifts,
         "log_price": window.log_price[..., None],
         "static": static.astype(np.int32),
         "known": (static > 0).astype(np.float32),

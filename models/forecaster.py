@@ -1,7 +1,8 @@
 """The demand network: its layers, its losses and its training.
 
 An encoder LSTM reads a series' past, a decoder LSTM what is already planned (promotions,
-calendar). The planned price enters last, and only as exp(−β · log(price / reference)) with
+calendar), and a layer joins both with what the series' own past says of promotions (`lifts`). The
+planned price enters last, and only as exp(−β · log(price / reference)) with
 β = softplus(…) > 0, where β never sees the planned price: by construction a higher price cannot
 mean more demand, at any step or quantile. Quantiles are the mean times a cumulative sum of softplus
 terms, so they cannot cross.
@@ -32,7 +33,7 @@ LOG_LEVEL_RANGE = (-8.0, 4.0)
 def network(
     inputs: dict[str, Any], words: dict[str, tuple[int, int]], units: int, quantiles: int
 ) -> keras.Model:
-    """The untrained network, from {past, future, log_price, static, known} to {mean, quantiles}.
+    """The untrained network: {past, future, lifts, log_price, static, known} to {mean, quantiles}.
 
     Args:
         inputs: arrays of the shapes and dtypes to come, each [window, …].
@@ -50,10 +51,11 @@ def network(
     start = [layers.Dense(units, activation="tanh", name=f"start_{s}")(state) for s in "hc"]
     plan = _beside(given["future"], about, horizon)
     decoder = layers.LSTM(units, return_sequences=True, name="decoder")
-    joined = ops.concatenate([decoder(plan, initial_state=start), plan], axis=-1)
+    decoded = decoder(plan, initial_state=start)
+    joined = ops.concatenate([decoded, plan, given["lifts"]], axis=-1)
     dropped = layers.Dropout(DROPOUT)(_beside(joined, state, horizon))
     hidden = layers.Dense(units, activation="gelu", name="hidden")(dropped)
-    return keras.Model(given, _demand(hidden, given["log_price"], quantiles))
+    return keras.Model(given, _demand(hidden, given["lifts"], given["log_price"], quantiles))
 
 
 def _embedded(words: dict[str, tuple[int, int]], static: Any, known: Any) -> Any:
@@ -70,15 +72,16 @@ def _beside(sequence: Any, vector: Any, length: int) -> Any:
     return ops.concatenate([sequence, layers.RepeatVector(length)(vector)], axis=-1)
 
 
-def _demand(hidden: Any, log_price: Any, quantiles: int) -> dict[str, Any]:
+def _demand(hidden: Any, lifts: Any, log_price: Any, quantiles: int) -> dict[str, Any]:
     """mean [window, horizon, 1] and quantiles [window, horizon, q], in units over scale.
 
+    The network learns by how much to correct what the series' own past expects.
     The quantiles learn their distance from the mean and leave the mean alone.
     """
     start = keras.initializers.Constant
     beta = layers.Dense(1, activation="softplus", bias_initializer=start(1.0), name="beta")(hidden)
-    level = ops.clip(layers.Dense(1, name="level")(hidden), *LOG_LEVEL_RANGE)
-    mean = ops.exp(level - beta * log_price)
+    level = lifts[..., :1] + layers.Dense(1, name="level")(hidden)
+    mean = ops.exp(ops.clip(level, *LOG_LEVEL_RANGE) - beta * log_price)
     gap = layers.Dense(quantiles, activation="softplus", bias_initializer=start(-1.5), name="gap")
     spread = ops.cumsum(gap(hidden), axis=-1)
     return {"mean": mean, "quantiles": ops.stop_gradient(mean) * spread}
@@ -90,8 +93,21 @@ def tweedie(sold: Any, mean: Any) -> Any:
     Jørgensen (1987), "Exponential dispersion models", JRSS B 49(2).
     """
     p = TWEEDIE_POWER
+    sold = demanded(sold, mean)
     each = ops.power(mean, 2 - p) / (2 - p) + sold * ops.power(mean, 1 - p) / (p - 1)
     return ops.mean(each, axis=-1)
+
+
+def demanded(sold: Any, said: Any) -> Any:
+    """What would have been sold had it been there: what was, or where it was not always there and
+    more was said, what was said. Such an outcome can only ask a forecast for more.
+
+    Args:
+        sold: [window, horizon, 2], units and whether they are all that was asked for.
+        said: [window, horizon, k].
+    """
+    units, whole = sold[..., :1], sold[..., 1:]
+    return ops.where(whole > 0, units, ops.maximum(units, ops.stop_gradient(said)))
 
 
 def pinball(quantiles: Sequence[float]) -> Callable[[Any, Any], Any]:
@@ -99,7 +115,7 @@ def pinball(quantiles: Sequence[float]) -> Callable[[Any, Any], Any]:
     levels = np.asarray(quantiles, dtype=np.float32)
 
     def loss(sold: Any, said: Any) -> Any:
-        error = sold - said
+        error = demanded(sold, said) - said
         return ops.mean(ops.maximum(levels * error, (levels - 1) * error), axis=-1)
 
     return loss
@@ -115,7 +131,7 @@ def batches(
     """
     powers = {"mean": MEAN_SIZE_POWER, "quantiles": QUANTILE_SIZE_POWER}
     weights = {name: _weight(scale**power, sold.shape[1]) for name, power in powers.items()}
-    goals = dict.fromkeys(powers, sold[..., None])
+    goals = dict.fromkeys(powers, sold)
     whole = tf.data.Dataset.from_tensor_slices((inputs, goals, weights))
     return whole.shuffle(len(sold), seed=seed).batch(size).prefetch(2)
 

@@ -35,6 +35,7 @@ class Grid:
     units: Floats  # [series, periods]
     price: Floats  # [series, periods], minor units
     covariates: Floats  # [series, periods, len(COVARIATES)]
+    on_hand: Floats  # [series, periods], the share of a period it was there to be sold
     first: Ints  # [series]
 
     @property
@@ -49,6 +50,7 @@ class Grid:
             self.units[rows],
             self.price[rows],
             self.covariates[rows],
+            self.on_hand[rows],
             self.first[rows],
         )
 
@@ -60,6 +62,7 @@ class Grid:
             self.units[:, :column],
             self.price[:, :column],
             self.covariates[:, :column],
+            self.on_hand[:, :column],
             np.minimum(self.first, column),
         )
 
@@ -87,8 +90,16 @@ def to_grid(panel: pd.DataFrame) -> Grid:
         units,
         _carried(spread.of(panel["price"]), keys),
         np.stack(covariates, axis=-1),
+        _on_hand(panel, spread),
         np.where((units > 0).any(axis=1), (units > 0).argmax(axis=1), len(periods)),
     )
+
+
+def _on_hand(panel: pd.DataFrame, spread: _Spread) -> Floats:
+    """1, always there, where nothing is known of stock."""
+    if "on_hand_share" not in panel:
+        return np.ones_like(spread.of(panel["units"]))
+    return np.nan_to_num(spread.of(panel["on_hand_share"]), nan=1.0)
 
 
 class _Spread:

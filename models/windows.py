@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from models.grid import Floats, Grid, Ints
+from models.lifts import lifts
 from pricebook.errors import EmptyHistory
 
 LOG_PRICE_LIMIT = 2.0
@@ -24,8 +25,9 @@ YEARLY, WEEKLY = 4, 2
 class Windows:
     """What the network reads: `window` counts across series and origins."""
 
-    past: Floats  # [window, context, 3 + covariates + calendar]
+    past: Floats  # [window, context, 4 + covariates + calendar]
     future: Floats  # [window, horizon, covariates + calendar]
+    lifts: Floats  # [window, horizon, lifts.FEATURES], the first over the log of the scale
     log_price: Floats  # [window, horizon], log of planned price over reference price
     scale: Floats  # [window], units
     series: Ints  # [window], row of the grid
@@ -81,20 +83,25 @@ def windows(
 ) -> Windows:
     """Look at each series from each origin; the grid must reach `horizon` periods beyond it.
 
-    Periods before a series' first sale, or before the grid, are zeros with a zero `alive` flag.
+    Periods before a series' first sale, or before the grid, are zeros with a zero `alive` flag. A
+    period in which it was not always there to be sold says nothing of the scale.
     """
     series, origin = pairs[0][:, None], pairs[1][:, None]
     before, ahead = origin + np.arange(-context, 0), origin + np.arange(horizon)
     alive = before >= grid.first[series]
     before = np.maximum(before, 0)
     units = grid.units[series, before] * alive
-    scale = (units.sum(axis=1, keepdims=True) + 1) / (alive.sum(axis=1, keepdims=True) + 1)
+    shelf = grid.on_hand[series, before] * alive
+    scale = _scale(units, alive, shelf)
     price = grid.price[series, before]
     reference = _reference(price, units > 0)
-    past = [np.log1p(units / scale), _log_ratio(price, reference) * alive, alive]
+    past = [np.log1p(units / scale), _log_ratio(price, reference) * alive, alive, shelf]
+    own = lifts(grid, pairs, reference.astype(np.float64), horizon)
+    own[..., 0] -= np.log(scale)
     return Windows(
         _stack(*past, grid.covariates[series, before] * alive[..., None], dates[before]),
         _stack(grid.covariates[series, ahead], dates[ahead]),
+        own.astype(np.float32),
         _log_ratio(grid.price[series, ahead], reference),
         scale[:, 0].astype(np.float32),
         pairs[0],
@@ -102,10 +109,21 @@ def windows(
 
 
 def targets(grid: Grid, pairs: tuple[Ints, Ints], scale: Floats, horizon: int) -> Floats:
-    """What was sold over each window's horizon, over its scale: [window, horizon]."""
-    ahead = pairs[1][:, None] + np.arange(horizon)
-    sold: Floats = grid.units[pairs[0][:, None], ahead] / scale[:, None]
-    return sold
+    """What was sold over each window's horizon, over its scale, and whether that is all that would
+    have been: [window, horizon, 2]."""
+    series, ahead = pairs[0][:, None], pairs[1][:, None] + np.arange(horizon)
+    sold = grid.units[series, ahead] / scale[:, None]
+    whole = grid.on_hand[series, ahead] >= 1
+    return np.stack([sold, whole.astype(np.float32)], axis=-1)
+
+
+def _scale(units: Floats, alive: NDArray[np.bool_], shelf: Floats) -> Floats:
+    """Mean units [window, 1] of the periods it was there to be sold, of all if there is none."""
+    counts = shelf >= 1
+    counts = np.where(counts.any(axis=1, keepdims=True), counts, alive)
+    total = (units * counts).sum(axis=1, keepdims=True)
+    scale: Floats = (total + 1) / (counts.sum(axis=1, keepdims=True) + 1)
+    return scale
 
 
 def _reference(price: Floats, sold: NDArray[np.bool_]) -> Floats:

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from models.grid import after, grain_of, to_grid
+from models.lifts import lifts
 from models.windows import WEEKLY, calendar, targets, training_pairs, windows
 
 
@@ -41,7 +42,8 @@ def test_windows_start_two_periods_after_the_first_sale_and_reach_the_last_perio
     rows, at = training_pairs(grid, 4, 2, most=100)
     assert sorted(at) == [8, 9, 10]
     scale = np.ones(3, dtype=np.float32)
-    assert (targets(grid, (rows, at), scale, 2) == 5).all()
+    sold = targets(grid, (rows, at), scale, 2)
+    assert (sold[..., 0] == 5).all() and (sold[..., 1] == 1).all()
 
 
 def test_too_many_windows_are_thinned_and_the_newest_kept():
@@ -78,3 +80,36 @@ def test_the_day_of_the_week_counts_only_where_periods_are_days():
 def test_a_season_is_left_out_until_a_year_is_known():
     dates = pd.date_range("2024-01-01", periods=9, freq="7D")
     assert calendar(dates, True).any() and not calendar(dates, False).any()
+
+
+def test_what_a_series_past_says_of_promotions_knows_nothing_from_its_origin_on():
+    panel = market()
+    late = panel["period"] >= "2024-04-01"
+    changed = panel.assign(
+        units=panel["units"].where(~late, 999), price=panel["price"].where(~late, 5000.0)
+    )
+    pairs, reference = (np.arange(4), np.full(4, 13)), np.full((4, 1), 400.0)
+    one, two = (lifts(to_grid(p), pairs, reference, 2) for p in (panel, changed))
+    assert (one == two).all()
+
+
+def test_a_promotion_that_sold_more_before_is_expected_to_again():
+    panel = market(periods=30)
+    promoted = (np.arange(len(panel)) % 3 == 0).astype(float)
+    panel = panel.assign(mailer=promoted, units=20 * (1 + promoted), price=500.0)
+    said = lifts(to_grid(panel), (np.zeros(1, int), np.full(1, 27)), np.full((1, 1), 500.0), 3)
+    expected = dict(zip(promoted[27:30], np.exp(said[0, :, 0]) - 1, strict=True))
+    assert expected[1] == pytest.approx(40, rel=0.05)
+    assert expected[0] == pytest.approx(20, rel=0.05)
+
+
+def test_a_period_without_stock_says_nothing_of_the_scale():
+    panel = market(series=1).assign(units=10, price=500.0, mailer=0.0, on_hand_share=1.0)
+    empty = panel["period"].isin(panel["period"].iloc[3:11])
+    short = panel.assign(
+        units=panel["units"].where(~empty, 0), on_hand_share=1.0 - empty.astype(float)
+    )
+    pairs, dates = (np.zeros(1, int), np.full(1, 13)), np.zeros((20, 6))
+    one, two = (windows(to_grid(p), dates, pairs, 12, 2) for p in (panel, short))
+    assert two.scale == pytest.approx(one.scale, rel=0.15)
+    assert two.lifts[0, 0, 0] == pytest.approx(one.lifts[0, 0, 0], abs=0.1)
