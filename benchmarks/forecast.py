@@ -1,8 +1,9 @@
-"""How far ahead of the four-week mean is the demand model? `python -m benchmarks.forecast`.
+"""How far ahead of its rivals is the demand model?
 
-Refits at each cut-off (a week number) and forecasts the next four weeks, planned prices and
-promotions known. 44 and 48 are for reporting; settings are chosen with
-`--cutoffs 28 32 36 40`. Prints a table and writes benchmarks/results/forecast.json.
+    python -m benchmarks.forecast [--series all] [--cutoffs 28 32 36 40] [--methods ours mean]
+
+Refits every method at each cut-off (a week number) and forecasts the next four weeks, planned
+prices and promotions known. 44 and 48 are for reporting; settings are chosen on 28 to 40.
 """
 
 from __future__ import annotations
@@ -10,47 +11,32 @@ from __future__ import annotations
 import argparse
 import os
 import time
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
 
+from benchmarks import rivals
 from benchmarks.panel import benchmark_panel
-from pipelines.files import write_json
+from benchmarks.report import Bar, Plot, Row, show, write
 from pricebook.config import REPO_ROOT, Train, load_params
 from pricebook.metrics import bias, coverage, mase, pinball, rmsse, wape
-
-if TYPE_CHECKING:
-    from models.forecaster import OnEpoch
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 REPORTED = (44, 48)
-RESULTS = Path(__file__).parent / "results"
 KEY = ["sku", "zone", "period"]
+PRICE, PROMOTIONS = ("price",), ("display", "mailer")
+OURS, DENIED = "ours", "ours, denied price and promotion"
+TREES, TREE_QUANTILES = "LightGBM + price, display, mailer", "LightGBM quantile models"
+AHEAD = 0.95  # of LightGBM's error, at most
 Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Score:
-    """One method over the windows; coverage and pinball only where it gives quantiles."""
-
-    method: str
-    wape: float
-    rmsse: float
-    mase: float | None
-    bias: float | None = None
-    coverage_80: float | None = None
-    coverage_50: float | None = None
-    pinball: float | None = None
-    seconds: float | None = None
+Method = Callable[[pd.DataFrame, pd.DataFrame], pd.DataFrame]
 
 
 @dataclass(frozen=True)
@@ -67,125 +53,197 @@ class Window:
         return values
 
 
+def methods(train: Train) -> dict[str, Method]:
+    """Every method by its name: (history, plan) -> sku, zone, period, mean and quantiles."""
+    known = (*PRICE, *PROMOTIONS)
+    return {
+        "mean of last 4 weeks": lambda history, plan: _four_weeks(history, train.horizon),
+        "AutoETS": rivals.auto_ets,
+        "LightGBM": partial(rivals.lightgbm, known=()),
+        "LightGBM + display, mailer": partial(rivals.lightgbm, known=PROMOTIONS),
+        "LightGBM + price": partial(rivals.lightgbm, known=PRICE),
+        TREES: partial(rivals.lightgbm, known=known),
+        TREE_QUANTILES: partial(
+            rivals.lightgbm_quantiles, known=known, quantiles=train.demand.quantiles
+        ),
+        DENIED: lambda history, plan: ours(*_denied(history, plan), train),
+        OURS: lambda history, plan: ours(history, plan, train),
+    }
+
+
+def ours(history: pd.DataFrame, plan: pd.DataFrame, train: Train) -> pd.DataFrame:
+    from models.demand import fit
+
+    spec = train.demand.model_copy(update={"max_series": None})
+    model = fit(history, spec, train.horizon, train.seed, lambda *_: None)
+    return model.forecast(history, plan)
+
+
+def _four_weeks(history: pd.DataFrame, horizon: int) -> pd.DataFrame:
+    from models.demand import four_period_mean
+
+    return four_period_mean(history, horizon)
+
+
+def _denied(history: pd.DataFrame, plan: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Both without what price and promotion say: one price a sku, no display, no mailer."""
+    usual = history.groupby("sku")["price"].median()
+    history, plan = (
+        frame.assign(price=frame["sku"].map(usual), display=0.0, mailer=0.0, promotion=0.0)
+        for frame in (history, plan)
+    )
+    return history, plan
+
+
 def split(panel: pd.DataFrame, cutoff: int, horizon: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     """What was known at the end of week `cutoff`, and the weeks to forecast."""
     known, ahead = panel["week"] <= cutoff, panel["week"] <= cutoff + horizon
     return panel[known].drop(columns="week"), panel[ahead & ~known].drop(columns="week")
 
 
-def ours(
-    panel: pd.DataFrame, train: Train, cutoffs: list[int], on_epoch: OnEpoch
-) -> Iterator[Window]:
-    from models.demand import fit
-
-    for cutoff in cutoffs:
-        history, future = split(panel, cutoff, train.horizon)
-        start = time.perf_counter()
-        model = fit(history, train.demand, train.horizon, train.seed, on_epoch)
-        told = model.forecast(history, future.drop(columns=["units", "revenue"]))
-        yield _window(told, history, future, time.perf_counter() - start)
-
-
-def four_week_mean(panel: pd.DataFrame, train: Train, cutoffs: list[int]) -> Iterator[Window]:
-    from models.demand import four_period_mean
-
-    for cutoff in cutoffs:
-        history, future = split(panel, cutoff, train.horizon)
-        start = time.perf_counter()
-        told = four_period_mean(history, train.horizon)
-        yield _window(told, history, future, time.perf_counter() - start)
-
-
-def _window(
-    told: pd.DataFrame, history: pd.DataFrame, future: pd.DataFrame, seconds: float
-) -> Window:
+def window(method: Method, panel: pd.DataFrame, cutoff: int, horizon: int) -> Window:
+    history, future = split(panel, cutoff, horizon)
+    plan = future.drop(columns=["units", "revenue"])
+    start = time.perf_counter()
+    told = method(history, plan)
+    seconds = time.perf_counter() - start
     joined = told.merge(future[[*KEY, "units"]], on=KEY, validate="1:1").sort_values(KEY)
     past = history.pivot(index=["sku", "zone"], columns="period", values="units").sort_index()
     return Window(joined, past.to_numpy(np.float64), seconds)
 
 
-def score(method: str, windows: list[Window], quantiles: tuple[float, ...]) -> Score:
+def score(method: str, windows: Sequence[Window], quantiles: Sequence[float]) -> dict[str, Any]:
     """WAPE and bias over all windows together; RMSSE and MASE as a mean over skus and windows."""
     sold, said = _stacked(windows, "units"), _stacked(windows, "mean")
     each = [(w.grid("units"), w.grid("mean"), w.history) for w in windows]
-    return Score(
-        method,
-        wape(sold, said),
-        float(np.mean([rmsse(*window) for window in each])),
-        float(np.mean([mase(*window) for window in each])),
-        bias(sold, said),
-        seconds=sum(window.seconds for window in windows),
-        **(_of_quantiles(windows, quantiles) if "q50" in windows[0].told else {}),
-    )
+    told = _of_quantiles(windows, quantiles) if "q50" in windows[0].told else {}
+    return {
+        "method": method,
+        "WAPE": wape(sold, said),
+        "RMSSE": float(np.mean([rmsse(*one) for one in each])),
+        "MASE": float(np.mean([mase(*one) for one in each])),
+        "bias": bias(sold, said),
+        "in 80 %": told.get("in 80 %"),
+        "pinball": told.get("pinball"),
+        "seconds": sum(one.seconds for one in windows),
+    }
 
 
-def _of_quantiles(windows: list[Window], quantiles: tuple[float, ...]) -> dict[str, float]:
+def _of_quantiles(windows: Sequence[Window], quantiles: Sequence[float]) -> dict[str, float]:
     sold = _stacked(windows, "units")
     at = {q: _stacked(windows, f"q{round(100 * q):02d}") for q in quantiles}
     return {
-        "coverage_80": coverage(sold, at[0.1], at[0.9]),
-        "coverage_50": coverage(sold, at[0.25], at[0.75]),
+        "in 80 %": coverage(sold, at[0.1], at[0.9]),
         "pinball": float(np.mean([pinball(sold, said, q) for q, said in at.items()])),
     }
 
 
-def _stacked(windows: list[Window], column: str) -> Floats:
-    return np.concatenate([window.grid(column) for window in windows])
+def _stacked(windows: Sequence[Window], column: str) -> Floats:
+    return np.concatenate([one.grid(column) for one in windows])
 
 
-def table(scores: list[Score], cutoffs: list[int]) -> Table:
-    title = f"Complete Journey, 500 skus, 4 weeks ahead of weeks {', '.join(map(str, cutoffs))}"
-    drawn = Table(title=title, box=SIMPLE_HEAD, pad_edge=False)
-    drawn.add_column("method", no_wrap=True)
-    for name in ("WAPE", "RMSSE", "MASE", "bias", "in 80%", "in 50%", "s"):
-        drawn.add_column(name, justify="right", no_wrap=True)
-    for row in scores:
-        drawn.add_row(row.method, *_figures(row))
-    return drawn
+def bars(rows: Sequence[Row]) -> list[Bar]:
+    """What the rows have to keep; only of the methods that ran."""
+    at = {row["method"]: row for row in rows}
+    found: list[Bar] = []
+    if OURS in at:
+        us = at[OURS]
+        found += [
+            Bar("WAPE, ours", us["WAPE"], 0.325),
+            Bar("RMSSE, ours", us["RMSSE"], 0.600),
+            Bar("bias, ours, either way", abs(us["bias"]), 0.02),
+            Bar("80 % interval covers", us["in 80 %"], 0.77, at_most=False),
+            Bar("80 % interval covers", us["in 80 %"], 0.83),
+        ]
+        found += _against_trees(us, at)
+    if DENIED in at:
+        found.append(Bar("WAPE, denied price and promotion", at[DENIED]["WAPE"], 0.475))
+    return found
 
 
-def _figures(row: Score) -> list[str]:
-    errors = [_shown(error) for error in (row.wape, row.rmsse, row.mase)]
-    shares = [_shown(share, ".1%") for share in (row.coverage_80, row.coverage_50)]
-    return [*errors, _shown(row.bias, "+.1%"), *shares, _shown(row.seconds, ".0f")]
-
-
-def _shown(value: float | None, how: str = ".3f") -> str:
-    return "" if value is None else format(value, how)
-
-
-def report(scores: list[Score], windows: list[Window], train: Train, cutoffs: list[int]) -> Any:
-    each = [
-        score(f"week {c}", [w], train.demand.quantiles)
-        for c, w in zip(cutoffs, windows, strict=True)
+def _against_trees(us: Row, at: dict[str, Row]) -> list[Bar]:
+    found = [
+        Bar(f"{error}, ours over LightGBM's", us[error] / at[TREES][error], AHEAD)
+        for error in ("WAPE", "RMSSE")
+        if TREES in at
     ]
-    return {
-        "cutoffs": cutoffs,
-        "horizon": train.horizon,
-        "seed": train.seed,
-        "params": train.demand.model_dump(),
-        "methods": [asdict(row) for row in scores],
-        "demand_by_cutoff": [asdict(row) for row in each],
-    }
+    if TREE_QUANTILES in at:
+        rival = at[TREE_QUANTILES]["pinball"]
+        found.append(Bar("pinball, ours over LightGBM's", us["pinball"] / rival, 1.0))
+    return found
+
+
+def scaling(panels: dict[str, pd.DataFrame], train: Train) -> tuple[list[Row], list[Bar]]:
+    """One training on every sku against one on the 500, alone and warmed up."""
+    seconds = {}
+    for name, panel in panels.items():
+        history, _ = split(panel, REPORTED[0], train.horizon)
+        start = time.perf_counter()
+        _trained(history, train)
+        seconds[name] = time.perf_counter() - start
+    skus = {name: panel["sku"].nunique() for name, panel in panels.items()}
+    rows = [{"training": f"{skus[n]} skus", "seconds": s} for n, s in seconds.items()]
+    growth = (seconds["all"] / seconds["best"]) / (skus["all"] / skus["best"])
+    return rows, [
+        Bar("one training on all skus, minutes", seconds["all"] / 60, 5.0),
+        Bar("growth of its time over growth of skus", growth, 1.1),
+    ]
+
+
+def _trained(history: pd.DataFrame, train: Train) -> None:
+    from models.demand import fit
+
+    spec = train.demand.model_copy(update={"max_series": None})
+    fit(history, spec, train.horizon, train.seed, lambda *_: None)
+
+
+def _asked() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--cutoffs", type=int, nargs="+", default=list(REPORTED), metavar="WEEK")
+    parser.add_argument("--series", choices=["best", "all"], default="best")
+    parser.add_argument("--methods", nargs="+", help="words of their names; all if not given")
+    return parser.parse_args()
+
+
+def _run(asked: argparse.Namespace, panel: pd.DataFrame, train: Train) -> list[Row]:
+    rows: list[Row] = []
+    with Console(stderr=True).status("") as status:
+        for name, method in methods(train).items():
+            if asked.methods and not any(word in name for word in asked.methods):
+                continue
+            windows = []
+            for cutoff in asked.cutoffs:
+                status.update(f"{name}, from week {cutoff}")
+                windows.append(window(method, panel, cutoff, train.horizon))
+            rows.append(score(name, windows, train.demand.quantiles))
+            if name == OURS:
+                rows += [
+                    score(f"ours, from week {cutoff}", [one], train.demand.quantiles)
+                    for cutoff, one in zip(asked.cutoffs, windows, strict=True)
+                ]
+    return rows
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--cutoffs", type=int, nargs="+", default=list(REPORTED), metavar="WEEK")
-    cutoffs: list[int] = parser.parse_args().cutoffs
-    console, train = Console(), load_params(REPO_ROOT / "params.yaml").train
-    panel, reported = benchmark_panel(), tuple(cutoffs) == REPORTED
-    with console.status("The benchmark's panel is ready; training") as status:
-        said = list(
-            ours(panel, train, cutoffs, lambda e, _: status.update(f"Training: epoch {e} is done"))
-        )
-    means = list(four_week_mean(panel, train, cutoffs))
-    quantiles = train.demand.quantiles
-    scores = [score("mean of last 4 weeks", means, quantiles), score("demand", said, quantiles)]
-    console.print(table(scores, cutoffs))
-    name = "forecast" if reported else f"forecast-{'-'.join(map(str, cutoffs))}"
-    write_json(RESULTS / f"{name}.json", report(scores, said, train, cutoffs))
-    console.print(f"Written to {RESULTS / name}.json", soft_wrap=True)
+    asked = _asked()
+    train = load_params(REPO_ROOT / "params.yaml").train
+    panel = benchmark_panel(asked.series)
+    rows = _run(asked, panel, train)
+    kept, more = bars(rows), {}
+    if asked.series == "all":
+        kept = [bar for bar in kept if "over LightGBM's" in bar.what]
+        kept = [Bar(bar.what, bar.figure, 1.0) for bar in kept]
+        trained, timed = scaling({"best": benchmark_panel(), "all": panel}, train)
+        kept, more = [*kept, *timed], {"training": trained}
+    skus, weeks = panel["sku"].nunique(), " and ".join(map(str, asked.cutoffs))
+    title = f"Demand: {skus:,} skus of Complete Journey, four weeks ahead of weeks {weeks}"
+    show(title, rows, kept)
+    if tuple(asked.cutoffs) == REPORTED and not asked.methods:
+        name = "forecast" if asked.series == "best" else "forecast-all"
+        command = "python -m benchmarks.forecast" + (" --series all" * (asked.series == "all"))
+        write(name, title, command, rows, kept, Plot("method", "WAPE"), **more)
 
 
 if __name__ == "__main__":

@@ -33,8 +33,8 @@ _HEAD = """\
 
 Written by `python -m benchmarks.report` from `benchmarks/results/`; do not edit it here.
 
-`make bench` runs them all, each beside its anchors in the same run. A bar that was missed is shown as
-missed. Seconds are of two cores.
+`make bench` runs them all, each beside its anchors in the same run. A bar that was missed is shown
+as missed. Seconds are of two cores.
 """
 
 
