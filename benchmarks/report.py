@@ -53,7 +53,7 @@ class Bar:
 
     @property
     def met(self) -> bool:
-        return self.figure <= self.bar if self.at_most else self.figure >= self.bar
+        return bool(self.figure <= self.bar if self.at_most else self.figure >= self.bar)
 
 
 @dataclass(frozen=True)

@@ -4,16 +4,17 @@ Shoppers of a few segments visit a shop; in each category a visit chooses one sk
 nested logit (Train, Discrete Choice Methods with Simulation, ch. 4): skus of a category substitute
 each other, and a lower price also draws buyers who would have bought nothing. Demand has a season
 that prices know about: the shop's own policy cuts prices when a category is about to sell well, so
-price and season are confounded, as in real order books. Rivals follow the shop's price; stock may
-run out.
+price and season are confounded, as in real order books. Rivals follow the shop's price and have a
+mind of their own; a cheaper one takes buyers away. Stock may run out.
 
-All of it is pure: `Market.step` takes a state and an offer; it returns the next state and sales.
+All of it is pure: `Market.step` takes a state and an offer; it returns the next state and sales,
+line by line; `Market.trade` draws the totals only, which is fast.
 Arrays are indexed n (skus), c (categories), g (segments) and r (rivals); money is in minor units.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -28,13 +29,19 @@ _SHARE = np.array([0.45, 0.30, 0.25])
 _VISITS = np.array([2.2, 0.5, 1.2])  # a week
 _SENSITIVITY = np.array([0.8, 1.0, 1.6])  # times the sku's own
 _DEALS = np.array([0.3, 0.3, 0.8])  # utility of a display
+_MAIL = np.array([0.2, 0.1, 0.4])  # utility of a place in the mailer
 _MEAN_UNITS = 1.3  # of a sku that a visit buys
 _NEST = 0.6  # 1: skus of a category do not substitute each other more than nothing at all
 
 
 @dataclass(frozen=True)
 class Spec:
-    """The size of a market."""
+    """The size of a market, and how its rivals and its mailer matter.
+
+    A shopper weighs the cheapest rival's log price `rivalry` times as much as the shop's own. What
+    rivals aim at strays from the shop's price by `restless` (standard deviation of the log). The
+    shop puts a share `mailed` of its price cuts into the mailer.
+    """
 
     skus: int = 60
     categories: int = 8
@@ -42,6 +49,9 @@ class Spec:
     rivals: int = 2
     year: int = 52
     seed: int = 7
+    rivalry: float = 0.25
+    restless: float = 0.08
+    mailed: float = 0.4
 
 
 @dataclass(frozen=True)
@@ -58,10 +68,11 @@ class State:
 
 @dataclass(frozen=True)
 class Offer:
-    """What the shop asks in a week: shelf prices (n) and which skus are on display (n)."""
+    """What the shop asks in a week: shelf prices (n); which skus are on display, in the mailer."""
 
     price: Ints | Floats
     display: Bools
+    mailer: Bools | bool = False
 
 
 @dataclass(frozen=True)
@@ -74,6 +85,15 @@ class Sales:
     sku: Ints
     units: Ints
     lost: Ints  # units (n) asked for and not in stock
+
+
+@dataclass(frozen=True)
+class Totals:
+    """A week by sku: units (n) asked for, units sold, and the share of the week on the shelf."""
+
+    demand: Ints
+    units: Ints
+    on_hand_share: Floats
 
 
 @dataclass(frozen=True)
@@ -124,43 +144,54 @@ class Market:
         """Which sku is in which category (n, c)."""
         return np.equal.outer(self.category, np.arange(self.spec.categories))
 
+    def zone(self, number: int) -> Market:
+        """The same skus and slopes among other shoppers: own size, appeal, seasons and opening."""
+        rng = np.random.default_rng([self.spec.seed, 2, number])
+        return replace(
+            self,
+            spec=replace(self.spec, seed=int(rng.integers(2**31))),
+            appeal=self.appeal + rng.normal(0, 0.3, self.spec.skus),
+            frequency=self.frequency * rng.lognormal(0, 0.5),
+        )
+
     def opening(self) -> State:
         """The first week: shelves full, rivals near the list price."""
         rng = np.random.default_rng([self.spec.seed, 1])
         near = rng.normal(1.02, 0.05, (self.spec.skus, self.spec.rivals))
-        expected = self.demand(0, Offer(self.list_price, np.zeros(self.spec.skus, bool)))
-        return State(
-            week=0,
-            on_hand=np.ceil(expected * 4).astype(np.int64) + 5,
-            inbound=np.zeros(self.spec.skus, np.int64),
-            rivals=np.rint(self.list_price[:, None] * near).astype(np.int64),
-            sold=expected,
-            price=self.list_price,
-        )
+        none = np.zeros(self.spec.skus, np.int64)
+        rivals = np.rint(self.list_price[:, None] * near).astype(np.int64)
+        state = State(0, none, none, rivals, none.astype(float), self.list_price)
+        expected = self.demand(state, Offer(self.list_price, none.astype(bool)))
+        return replace(state, on_hand=np.ceil(expected * 4).astype(np.int64) + 5, sold=expected)
 
     def season(self, week: int) -> Floats:
         """Utility (c) that the time of year adds to each category."""
         turn = 2 * np.pi * (week - self.peak) / self.spec.year
         return np.asarray(self.swing * np.cos(turn))
 
-    def choice(self, week: int, offer: Offer) -> Floats:
+    def choice(self, state: State, offer: Offer) -> Floats:
         """The probability (g, n) that one visit of a segment buys a sku."""
-        dear = np.log(offer.price / self.list_price)
-        utility = self.appeal - _SENSITIVITY[:, None] * self.slope * dear
-        utility = utility + self.season(week)[self.category] + _DEALS[:, None] * offer.display
-        weight = np.exp(utility / _NEST)
-        nest = weight @ self.member
-        buys = nest**_NEST / (nest**_NEST + np.exp(self.need + self._crowd))
-        return np.asarray(weight / nest[:, self.category] * buys[:, self.category])
+        given, buys = self._nests(state, offer)
+        return np.asarray(given * buys[:, self.category])
 
-    def demand(self, week: int, offer: Offer) -> Floats:
+    def demand(self, state: State, offer: Offer) -> Floats:
         """Expected units (n) of a week if nothing runs out."""
-        visits = np.bincount(self.segment, self.frequency, len(SEGMENTS))
-        return np.asarray(visits @ self.choice(week, offer)) * _MEAN_UNITS
+        return np.asarray(self._visits @ self.choice(state, offer)) * _MEAN_UNITS
 
-    def elasticity(self, week: int, offer: Offer) -> Floats:
-        """True elasticities (n, n): row, the sku whose demand moves; column, whose price did."""
-        return np.column_stack([self._slope_at(week, offer, sku) for sku in range(self.spec.skus)])
+    def elasticity(self, state: State, offer: Offer) -> Floats:
+        """True elasticities (n, n): row, the sku whose demand moves; column, whose price did.
+
+        Of a nested logit with utility u: d log choice_n / d u_m is 1 / nest if n = m, and within a
+        category - share_m / nest + share_m (1 - the chance that the category is bought); segments
+        count by what they buy. Times `-rivalry`: the elasticity to the cheapest rival's prices.
+        """
+        given, buys = self._nests(state, offer)
+        same = np.equal.outer(self.category, self.category)
+        taken = given * (1 - buys[:, self.category] - 1 / _NEST)
+        moved = np.eye(self.spec.skus) / _NEST + same * taken[:, None, :]
+        bought = self._visits[:, None] * given * buys[:, self.category] * _SENSITIVITY[:, None]
+        units = self._visits @ (given * buys[:, self.category])
+        return np.asarray(-self.slope * np.einsum("gn,gnm->nm", bought, moved) / units[:, None])
 
     def policy(self, state: State, rng: np.random.Generator) -> Offer:
         """The shop's habit: cut prices where a season begins, or where stock is high."""
@@ -172,50 +203,83 @@ class Market:
         asked = np.where(cut, self.list_price * (1 - depth), self.list_price)
         rung = np.maximum(np.rint((asked + 1) / 10).astype(np.int64) * 10 - 1, 9)
         display = cut & (rng.random(self.spec.skus) < 0.6)
-        return Offer(np.where(cut, rung, self.list_price), display)
+        mailer = cut & (rng.spawn(1)[0].random(self.spec.skus) < self.spec.mailed)
+        return Offer(np.where(cut, rung, self.list_price), display, mailer)
 
     def step(self, state: State, offer: Offer, rng: np.random.Generator) -> tuple[State, Sales]:
         """A week: shoppers buy what is there, the shop reorders, rivals react."""
-        wanted = self._wanted(state.week, offer, rng)
+        wanted = self._wanted(state, offer, rng)
         on_hand = state.on_hand + state.inbound
         served = _running_total(wanted.sku, wanted.units) <= on_hand[wanted.sku]
         sales = _only(wanted, served, self.spec.skus)
         units = np.bincount(sales.sku, sales.units, self.spec.skus).astype(np.int64)
-        sold = 0.7 * state.sold + 0.3 * units
-        target = np.ceil(4 * sold).astype(np.int64) + 5
-        following = State(
-            week=state.week + 1,
-            on_hand=on_hand - units,
-            inbound=np.maximum(target - (on_hand - units), 0),
-            rivals=self._react(state.rivals, offer, rng),
-            sold=sold,
-            price=offer.price,
-        )
-        return following, sales
+        return self._following(state, offer, units, rng), sales
+
+    def trade(
+        self, state: State, offer: Offer, rng: np.random.Generator, supply: Floats | float = 1.0
+    ) -> tuple[State, Totals]:
+        """A week's totals: as `step`, but drawn at once.
+
+        Visits are Poisson, so the purchases of a sku are; only that one visit may buy of several
+        categories is lost. A shelf that runs empty does so when the last of its units would be
+        asked for, an order statistic of uniform times.
+
+        Args:
+            supply: the share (n) of the week, up to 1, in which there is a shelf to buy from.
+        """
+        buys = rng.poisson(self.demand(state, offer) / _MEAN_UNITS)
+        wanted = buys + rng.poisson(buys * (_MEAN_UNITS - 1))
+        found = rng.binomial(wanted, supply)
+        units = np.minimum(found, state.on_hand + state.inbound)
+        lasted = np.where(found > units, rng.beta(units + 1, np.maximum(found - units, 1)), 1.0)
+        following = self._following(state, offer, units, rng)
+        return following, Totals(wanted, units, supply * lasted)
+
+    @cached_property
+    def _visits(self) -> Floats:
+        """Visits (g) of a week."""
+        return np.asarray(np.bincount(self.segment, self.frequency, len(SEGMENTS)), np.float64)
 
     @cached_property
     def _crowd(self) -> Floats:
         """So that a category does not sell more only because it lists more skus (c)."""
         return np.asarray(_NEST * np.log(self.member.sum(axis=0)))
 
-    def _slope_at(self, week: int, offer: Offer, sku: int) -> Floats:
-        """d log demand (n) / d log price of one sku, by a central difference."""
-        step = 1e-4
-        prices = [offer.price.astype(float) for _ in range(2)]
-        prices[0][sku] *= np.exp(step)
-        prices[1][sku] *= np.exp(-step)
-        up, down = (self._log_demand(week, price, offer.display) for price in prices)
-        return (up - down) / (2 * step)
+    def _nests(self, state: State, offer: Offer) -> tuple[Floats, Floats]:
+        """Which sku (g, n) a visit takes if it buys of the category, and whether (g, c) it does."""
+        dear = np.log(offer.price / self.list_price)
+        beside = np.log(state.rivals.min(axis=1) / self.list_price)
+        dear = dear - self.spec.rivalry * beside
+        utility = self.appeal - _SENSITIVITY[:, None] * self.slope * dear
+        utility = utility + self.season(state.week)[self.category]
+        utility = utility + _DEALS[:, None] * offer.display + _MAIL[:, None] * offer.mailer
+        weight = np.exp(utility / _NEST)
+        nest = weight @ self.member
+        buys = nest**_NEST / (nest**_NEST + np.exp(self.need + self._crowd))
+        return weight / nest[:, self.category], buys
 
-    def _log_demand(self, week: int, price: Floats, display: Bools) -> Floats:
-        return np.asarray(np.log(self.demand(week, Offer(price, display))))
+    def _following(
+        self, state: State, offer: Offer, units: Ints, rng: np.random.Generator
+    ) -> State:
+        """The next week: what was sold is reordered, up to four weeks' sales; rivals react."""
+        left = state.on_hand + state.inbound - units
+        sold = 0.7 * state.sold + 0.3 * units
+        target = np.ceil(4 * sold).astype(np.int64) + 5
+        return State(
+            week=state.week + 1,
+            on_hand=left,
+            inbound=np.maximum(target - left, 0),
+            rivals=self._react(state.rivals, offer, rng),
+            sold=sold,
+            price=offer.price,
+        )
 
-    def _wanted(self, week: int, offer: Offer, rng: np.random.Generator) -> Sales:
+    def _wanted(self, state: State, offer: Offer, rng: np.random.Generator) -> Sales:
         """What the visits of a week would buy, by time, from full shelves."""
         shopper = np.repeat(np.arange(self.spec.shoppers), rng.poisson(self.frequency))
         minute = np.sort(_opening_minutes(len(shopper), rng))
         rng.shuffle(shopper)
-        chance = self.choice(week, offer)[self.segment[shopper]]
+        chance = self.choice(state, offer)[self.segment[shopper]]
         start = chance.cumsum(axis=1) - chance
         draw = rng.random((len(shopper), self.spec.categories))[:, self.category]
         first = np.searchsorted(self.category, self.category)
@@ -226,8 +290,9 @@ class Market:
         return Sales(visit, shopper[visit], minute[visit], sku, units, lost)
 
     def _react(self, rivals: Ints, offer: Offer, rng: np.random.Generator) -> Ints:
-        """Each rival moves a third of the way to just above the shop's price, in some weeks."""
-        aim = offer.price[:, None] * 1.01
+        """Each rival moves a third of the way to about the shop's price, in some weeks."""
+        astray = rng.spawn(1)[0].normal(0, self.spec.restless, rivals.shape)
+        aim = offer.price[:, None] * 1.01 * np.exp(astray)
         moved = rivals + (aim - rivals) / 3 * rng.uniform(0.5, 1.5, rivals.shape)
         moves = rng.random(rivals.shape) < 0.4
         return np.where(moves, np.maximum(np.rint(moved), 1), rivals).astype(np.int64)

@@ -23,6 +23,10 @@ def at_list(market):
     return Offer(market.list_price, np.zeros(market.spec.skus, bool))
 
 
+def in_week(market, week):
+    return replace(market.opening(), week=week)
+
+
 def played(market, weeks, seed=1):
     rng, state, seen = np.random.default_rng(seed), market.opening(), []
     for _ in range(weeks):
@@ -34,7 +38,7 @@ def played(market, weeks, seed=1):
 
 
 def test_own_elasticities_are_negative_and_substitutes_gain(market):
-    elasticity = market.elasticity(10, at_list(market))
+    elasticity = market.elasticity(in_week(market, 10), at_list(market))
     same = np.equal.outer(market.category, market.category)
     own = np.eye(market.spec.skus, dtype=bool)
     assert (elasticity[own] < -0.5).all()
@@ -43,24 +47,73 @@ def test_own_elasticities_are_negative_and_substitutes_gain(market):
 
 
 def test_a_category_sells_less_when_all_its_prices_rise(market):
-    offer = at_list(market)
+    offer, state = at_list(market), in_week(market, 3)
     dearer = replace(offer, price=market.list_price * 1.1)
-    assert market.demand(3, dearer).sum() < market.demand(3, offer).sum()
+    assert market.demand(state, dearer).sum() < market.demand(state, offer).sum()
 
 
-def test_a_display_sells_and_most_to_deal_seekers(market):
-    offer = at_list(market)
-    shown = replace(offer, display=np.arange(market.spec.skus) == 0)
-    lift = market.choice(3, shown)[:, 0] / market.choice(3, offer)[:, 0]
-    assert (lift > 1).all()
-    assert lift[2] == lift.max()
+def test_each_elasticity_is_the_slope_of_log_demand(market):
+    offer, state, step = market.policy(market.opening(), np.random.default_rng(3)), 20, 1e-5
+    state = in_week(market, state)
+    for sku in (0, 7, 23):
+        turn = np.exp(step * (np.arange(market.spec.skus) == sku))
+        up, down = (replace(offer, price=offer.price * factor) for factor in (turn, 1 / turn))
+        slope = np.log(market.demand(state, up) / market.demand(state, down)) / (2 * step)
+        assert np.allclose(market.elasticity(state, offer)[:, sku], slope, atol=1e-5)
+
+
+def test_cheaper_rivals_take_buyers_as_the_truth_says(market):
+    offer, state, factor = at_list(market), in_week(market, 3), 1.001
+    dearer = replace(state, rivals=state.rivals * factor)
+    slope = np.log(market.demand(dearer, offer) / market.demand(state, offer)) / np.log(factor)
+    own = market.elasticity(state, offer).sum(axis=1)
+    assert market.demand(dearer, offer).sum() > market.demand(state, offer).sum()
+    assert np.allclose(slope, -market.spec.rivalry * own, rtol=1e-2)
+
+
+def test_a_display_and_the_mailer_sell_and_most_to_deal_seekers(market):
+    offer, state = at_list(market), in_week(market, 3)
+    first = np.arange(market.spec.skus) == 0
+    for shown in (replace(offer, display=first), replace(offer, mailer=first)):
+        lift = market.choice(state, shown)[:, 0] / market.choice(state, offer)[:, 0]
+        assert (lift > 1).all()
+        assert lift[2] == lift.max()
 
 
 def test_sales_are_on_average_what_the_truth_expects(market):
     offer, state, rng = at_list(market), market.opening(), np.random.default_rng(0)
     weeks = [market.step(state, offer, rng)[1] for _ in range(300)]
     wanted = np.mean([sales.units.sum() + sales.lost.sum() for sales in weeks])
-    assert wanted == pytest.approx(market.demand(0, offer).sum(), rel=0.03)
+    assert wanted == pytest.approx(market.demand(state, offer).sum(), rel=0.03)
+
+
+def test_totals_are_on_average_what_the_truth_expects(market):
+    offer, state, rng = at_list(market), market.opening(), np.random.default_rng(0)
+    weeks = [market.trade(state, offer, rng)[1].demand for _ in range(2000)]
+    assert np.mean(weeks, axis=0) == pytest.approx(market.demand(state, offer), rel=0.15)
+    assert np.mean(weeks) == pytest.approx(market.demand(state, offer).mean(), rel=0.01)
+
+
+def test_a_shelf_that_is_empty_half_the_week_sells_half(market):
+    offer, state, rng = at_list(market), market.opening(), np.random.default_rng(0)
+    weeks = [market.trade(state, offer, rng, supply=0.5)[1] for _ in range(500)]
+    sold, asked = (np.sum([getattr(week, name) for week in weeks]) for name in ("units", "demand"))
+    assert sold / asked == pytest.approx(0.5, abs=0.02)
+    assert all((week.on_hand_share <= 0.5).all() for week in weeks)
+
+
+def test_totals_sell_no_more_than_there_was_and_say_when_it_ran_out(market):
+    short = replace(market.opening(), on_hand=np.ones(market.spec.skus, np.int64))
+    _, week = market.trade(short, at_list(market), np.random.default_rng(0))
+    assert (week.units <= 1).all()
+    assert ((week.on_hand_share < 1) == (week.demand > week.units)).all()
+
+
+def test_a_zone_sells_more_or_less_at_the_same_slopes(market):
+    one, other = market.zone(0), market.zone(1)
+    assert one.frequency.sum() != other.frequency.sum()
+    assert np.array_equal(one.slope, other.slope)
+    assert not np.array_equal(one.opening().rivals, other.opening().rivals)
 
 
 def test_no_more_is_sold_than_there_was(market):
@@ -91,12 +144,20 @@ def test_rivals_follow_the_shops_price_down(market):
     assert (state.rivals < market.list_price[:, None] * 0.7).mean() > 0.95
 
 
+def test_rivals_move_of_their_own(market):
+    states = [state for state, _, _ in played(market, 60)]
+    cheapest = np.log([state.rivals.min(axis=1) / market.list_price for state in states])
+    own = np.log([state.price / market.list_price for state in states])
+    alike = [np.corrcoef(cheapest[:, n], own[:, n])[0, 1] for n in range(market.spec.skus)]
+    assert 0 < np.mean(alike) < 0.8
+
+
 def test_prices_know_about_the_season_so_a_naive_slope_is_wrong(market):
     seen = played(market, 104)
     price = np.log([offer.price / market.list_price for _, offer, _ in seen])
-    demand = np.log([market.demand(state.week, offer) for state, offer, _ in seen])
+    demand = np.log([market.demand(state, offer) for state, offer, _ in seen])
     naive = [np.polyfit(price[:, sku], demand[:, sku], 1)[0] for sku in range(market.spec.skus)]
-    true = np.diag(market.elasticity(0, at_list(market)))
+    true = np.diag(market.elasticity(market.opening(), at_list(market)))
     assert np.median(naive) < 1.3 * np.median(true)
 
 
