@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from models.controls import competitor_price, log_price, of_category
 from models.evidence import Evidence, evidence
 from models.hierarchy import EFFECT_SD, LEVELS, Posterior, Tree, posterior
-from models.orthogonal import Residuals, residuals, sums
+from models.orthogonal import Residuals, grams, residuals
 from pricebook.config import Response
 
 Floats = NDArray[np.float64]
@@ -83,9 +83,10 @@ def _kind(left: Residuals, column: int, of: Tree, params: Response) -> tuple[Flo
 
 def _freed(targets: Floats, rest: Floats, left: Residuals, size: int) -> Floats:
     """[m, 2]: what the other prices of its series leave of the targets."""
-    weighted = left.weight[:, None] * rest
-    gram, xy = sums(left.series, size, weighted, rest), sums(left.series, size, weighted, targets)
-    gram = gram + 1e-9 * (1 + np.trace(gram, axis1=1, axis2=2))[:, None, None] * np.eye(len(gram.T))
+    count = rest.shape[1]
+    found = grams(left.series, size, left.weight, np.hstack([rest, targets]))
+    gram, xy = found[:, :count, :count], found[:, :count, count:]
+    gram = gram + 1e-9 * (1 + np.trace(gram, axis1=1, axis2=2))[:, None, None] * np.eye(count)
     coefficients = np.linalg.solve(gram, xy)
     return np.asarray(targets - np.einsum("mq,mqt->mt", rest, coefficients[left.series]))
 
@@ -139,12 +140,9 @@ def _markets(rows: pd.DataFrame, left: Residuals, seen: Evidence) -> Iterator[_M
         at, moment = group["at"].to_numpy(), group.groupby(["zone", "period"]).ngroup().to_numpy()
         prices = np.zeros((moment.max() + 1, len(skus)))
         prices[moment, sku] = left.price[at]
-        design, heavy = prices[moment], weight[at, None] * prices[moment]
-        yield _Market(
-            tuple(skus),
-            sums(sku, len(skus), heavy, design),
-            sums(sku, len(skus), heavy, left.units[at, None])[:, :, 0],
-        )
+        both = np.column_stack([prices[moment], left.units[at]])
+        gram = grams(sku, len(skus), weight[at], both)
+        yield _Market(tuple(skus), gram[:, :-1, :-1], gram[:, :-1, -1])
 
 
 def _noise(left: Residuals, seen: Evidence) -> Floats:

@@ -35,7 +35,7 @@ Ints = NDArray[np.int64]
 
 CHUNKS = 4  # stretches of time that make up a block
 LEVEL_ROWS = (1.0, 20.0, 20.0, 100.0)  # rows' worth of what is above in the shop's ... series' fit
-STEPS = 3
+STEPS = 2
 FEWEST = 0.1  # expected units below which a row is taken to say no less
 FARTHEST = 3.0  # times the expectation that a row may lie above it
 
@@ -181,33 +181,34 @@ def _standardised(controls: Floats) -> Floats:
 def _predicted(targets: Floats, controls: Floats, weight: Floats, at: _Layout) -> Floats:
     """[m, t]: what the controls predict of each target, from the other blocks of time."""
     predicted = np.zeros_like(targets)
-    if controls.shape[1] == 0 or len(np.unique(at.block)) < 2:
+    blocks, size, count = at.block.max() + 1, len(at.above[0]), controls.shape[1]
+    if count == 0 or len(np.unique(at.block)) < 2:
         return predicted
-    relative = weight / weight.mean()
-    for block in np.unique(at.block):
-        held, other = at.block == block, at.block != block
-        coefficients = _ridge(
-            controls[other], targets[other], relative[other], at.series[other], at.above
-        )
+    both = np.hstack([controls, targets])
+    cells = at.block * size + at.series
+    by_block = grams(cells, size * blocks, weight / weight.mean(), both)
+    by_block = by_block.reshape(blocks, size, *by_block.shape[1:])
+    for block in range(blocks):
+        held = at.block == block
+        others = by_block.sum(axis=0, where=(np.arange(blocks) != block)[:, None, None, None])
+        coefficients = _ridge(others, count, at.above)
         predicted[held] = np.einsum("mq,mqt->mt", controls[held], coefficients[at.series[held]])
     return predicted
 
 
-def _ridge(
-    controls: Floats, targets: Floats, weight: Floats, series: Ints, above: tuple[Ints, ...]
-) -> Floats:
-    """[n, q, t]: coefficients of each series, shrunk up the levels."""
-    size = len(above[0])
-    gram = sums(series, size, weight[:, None] * controls, controls)
-    cross = sums(series, size, weight[:, None] * controls, targets)
-    levels = [*reversed(above), np.arange(size)]
-    found: Floats = np.zeros_like(cross)
+def _ridge(gram: Floats, count: int, above: tuple[Ints, ...]) -> Floats:
+    """[n, q, t]: coefficients of each series, shrunk up the levels.
+
+    Args:
+        gram: [n, q + t, q + t] of each series' controls, then targets; there are `count` controls.
+    """
+    found = np.zeros((len(gram), count, gram.shape[1] - count))
+    levels = [*reversed(above), np.arange(len(gram))]
     for groups, rows in zip(levels, LEVEL_ROWS, strict=True):
         first = np.unique(groups, return_index=True)[1]
-        penalty = rows * np.eye(gram.shape[-1])
-        solved = np.linalg.solve(
-            _grouped(gram, groups) + penalty, _grouped(cross, groups) + rows * found[first]
-        )
+        known = _grouped(gram[:, :count], groups)
+        penalised = known[:, :, :count] + rows * np.eye(count)
+        solved = np.linalg.solve(penalised, known[:, :, count:] + rows * found[first])
         found = solved[groups]
     return found
 
@@ -218,10 +219,13 @@ def _grouped(sums: Floats, groups: Ints) -> Floats:
     return grouped
 
 
-def sums(groups: Ints, size: int, left: Floats, right: Floats) -> Floats:
-    """[size, q, r]: the sum over each group's rows of left outer right."""
-    sums = np.empty((size, left.shape[1], right.shape[1]))
-    for a in range(left.shape[1]):
-        for b in range(right.shape[1]):
-            sums[:, a, b] = np.bincount(groups, left[:, a] * right[:, b], size)
-    return sums
+def grams(groups: Ints, size: int, weight: Floats, values: Floats) -> Floats:
+    """[size, q, q]: the weighted sum over each group's rows of values [m, q] outer themselves."""
+    order = np.argsort(groups, kind="stable")
+    present, starts = np.unique(groups[order], return_index=True)
+    columns = np.ascontiguousarray(values[order].T)
+    found = np.zeros((size, len(columns), len(columns)))
+    for a, left in enumerate(columns * weight[order]):
+        for b, right in enumerate(columns[: a + 1]):
+            found[present, a, b] = found[present, b, a] = np.add.reduceat(left * right, starts)
+    return found

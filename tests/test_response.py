@@ -261,3 +261,74 @@ def test_segments_that_match_no_row_deviate_by_nothing(market):
 def test_a_history_without_a_sale_is_named(market):
     with pytest.raises(EmptyHistory, match=r"units and a price above zero.*Received: 4800 rows"):
         quick(market.panel.assign(units=0))
+
+
+@pytest.fixture(scope="module")
+def zoned():
+    from benchmarks.simulated import simulated
+
+    return simulated(1, skus=8, categories=2, weeks=60, zones=5)
+
+
+@pytest.fixture(scope="module")
+def of_zones(zoned):
+    return quick(zoned.panel)
+
+
+def test_a_sku_pools_its_zones(zoned, of_zones):
+    found = of_zones.by_sku().merge(zoned.by_sku, on="sku", suffixes=("", "_true"))
+    assert len(found) == 8
+    distance = (found["elasticity"] - found["elasticity_true"]).abs() / found["stderr"]
+    assert (distance < 2).mean() >= 0.75
+    assert found["stderr"].mean() < of_zones.elasticities()["stderr"].mean()
+
+
+def test_an_interval_holds_its_elasticity_and_stays_below_zero(model):
+    found = model.elasticities()
+    assert (found["low"] < found["elasticity"]).all()
+    assert (found["elasticity"] < found["high"]).all()
+    assert (found["high"] < 0).all()
+
+
+def test_a_level_that_repeats_the_one_above_adds_no_effect(model, of_zones):
+    assert model.tables.sds[-1] < 0.01 < of_zones.tables.sds[-1]
+
+
+def test_skus_of_a_category_substitute_each_other(of_zones):
+    mean = of_zones.cross().groupby("kind")["elasticity"].mean()
+    assert set(mean.index) == {"category", "competitor", "sku"}
+    assert (mean > 0).all()
+
+
+def test_a_cross_elasticity_is_near_the_truth_by_its_error(zoned, of_zones):
+    found = of_zones.cross().merge(zoned.cross, on=["sku", "rival", "kind"], suffixes=("", "_true"))
+    pairs = found[found["kind"] == "sku"]
+    assert len(pairs) == 8 * 3
+    distance = (pairs["elasticity"] - pairs["elasticity_true"]).abs() / pairs["stderr"]
+    assert distance.median() < 2
+
+
+def test_a_rival_whose_price_never_moved_is_left_out(market):
+    found = quick(market.panel.assign(competitor_price=480.0)).cross()
+    assert set(found["kind"]) == {"category", "sku"}
+
+
+def test_a_shop_without_categories_has_no_rivals_within(market):
+    assert quick(market.panel.assign(category=None)).cross().empty
+
+
+def test_the_price_cut_under_another_name_is_no_control(market):
+    from models.controls import coded, controls
+
+    cut = market.panel.assign(list_price=500.0, promotion=market.panel["price"] < 497.0)
+    columns = [controls(coded(rows), promotions=True, rivals=False) for rows in (cut, market.panel)]
+    assert (columns[0].std(axis=0) > 0).sum() < (columns[1].std(axis=0) > 0).sum()
+
+
+def test_weeks_without_a_sale_count_and_those_without_stock_do_not(market):
+    from models.controls import coded, usable
+
+    rows = market.panel[market.panel["sku"] == "sku001"].copy()
+    rows.iloc[[0, 5, 9], rows.columns.get_loc("units")] = 0
+    rows["on_hand_share"] = [0.0 if number == 9 else 1.0 for number in range(len(rows))]
+    assert len(usable(coded(rows))) == len(rows) - 2

@@ -1,0 +1,304 @@
+"""The price response beside least squares and double machine learning as others ship it.
+
+    python -m benchmarks.response [--seeds 20]
+
+First on simulated markets, whose elasticities are known: each method sees the same rows and the
+same controls (display, mailer, stock, the rival shop's price, season, and the price and promotions
+of the category's other skus). Then on the Complete Journey, whose elasticities are not: there the
+figures say what promotion controls do, and whether two halves of the stores agree.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from benchmarks.panel import benchmark_panel
+from benchmarks.report import Bar, Plot, show, write
+from benchmarks.simulated import Simulated, simulated
+from models.controls import coded, controls, log_price, means, usable
+from models.evidence import evidence
+from models.orthogonal import residuals
+from models.response import ResponseModel, fit
+from pricebook.config import Response
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+NAME, TITLE = "response", "Price response"
+COMMAND = "python -m benchmarks.response"
+FOLDS, STRETCHES = 4, 16  # blocks of time, each of four stretches
+HALVES = ("hash(t.store_id) % 2 = 0", "hash(t.store_id) % 2 = 1")
+NOBODY = pd.DataFrame(columns=["sku", "zone", "segment", "period", "units", "price"])
+Found = TypeVar("Found")
+PENALTIES = np.logspace(-3, 3, 13)
+OURS, LEAST_SQUARES = "Pricebook", "least squares, sku and week effects"
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What every rival sees: log units and log price from their sku's mean, controls, labels."""
+
+    units: Floats
+    price: Floats
+    controls: Floats
+    category: Ints
+    sku: Ints
+    block: Ints
+
+    @property
+    def splits(self) -> list[tuple[Ints, Ints]]:
+        return [
+            (np.flatnonzero(self.block != block), np.flatnonzero(self.block == block))
+            for block in range(FOLDS)
+        ]
+
+    @property
+    def skus(self) -> Floats:
+        return np.eye(self.sku.max() + 1)[self.sku]
+
+
+def rows(panel: pd.DataFrame) -> Rows:
+    sold = usable(coded(panel)).query("units > 0")
+    sku = np.asarray(pd.factorize(sold["series"], sort=True)[0], np.int64)
+    period = np.asarray(pd.factorize(sold["period"], sort=True)[0], np.int64)
+    logs = np.column_stack([np.log(sold["units"].to_numpy(float)), log_price(sold)])
+    stock = sold[["on_hand_share"]].to_numpy(float)
+    taken = np.hstack([controls(sold, promotions=True, rivals=True), stock])
+    within = np.hstack([logs, taken])
+    within = within - means(within, sku)
+    category = np.asarray(pd.factorize(sold["category"], sort=True)[0], np.int64)
+    block = period * STRETCHES // (period.max() + 1) % FOLDS
+    return Rows(within[:, 0], within[:, 1], _scaled(within[:, 2:]), category, sku, block)
+
+
+def _scaled(values: Floats) -> Floats:
+    spread = values.std(axis=0)
+    return np.asarray(values[:, spread > 1e-9] / spread[spread > 1e-9])
+
+
+def trees(data: Rows) -> Floats:
+    """EconML's LinearDML: LightGBM for both nuisances, a slope for each sku."""
+    from lightgbm import LGBMRegressor
+
+    def model() -> Any:
+        return LGBMRegressor(n_estimators=150, learning_rate=0.05, num_leaves=15, verbose=-1)
+
+    return _econml(data, model, np.column_stack([data.controls, data.category]))
+
+
+def ridge(data: Rows) -> Floats:
+    """EconML's LinearDML: ridge regressions, the controls also by category."""
+    from sklearn.linear_model import RidgeCV
+
+    by_category = np.eye(data.category.max() + 1)[data.category]
+    each = np.einsum("mq,mc->mcq", data.controls, by_category).reshape(len(data.units), -1)
+    each = _scaled(np.hstack([data.controls, each]))
+    return _econml(data, lambda: RidgeCV(PENALTIES), each)
+
+
+def _econml(data: Rows, model: Callable[[], Any], nuisance: Floats) -> Floats:
+    from econml.dml import LinearDML
+
+    found = LinearDML(
+        model_y=model(),
+        model_t=model(),
+        cv=data.splits,
+        fit_cate_intercept=False,
+        random_state=0,
+    )
+    found.fit(data.units, data.price, X=data.skus, W=nuisance)
+    return np.asarray(found.effect(np.eye(data.sku.max() + 1)), np.float64)
+
+
+def doubleml(data: Rows) -> Floats:
+    """DoubleML's partially linear regression of each sku alone, lassos for both nuisances."""
+    return np.array([_doubleml(data, sku) for sku in range(data.sku.max() + 1)])
+
+
+def _doubleml(data: Rows, sku: int) -> float:
+    from doubleml import DoubleMLData, DoubleMLPLR
+    from sklearn.linear_model import LassoCV
+
+    here = data.sku == sku
+    arrays = _scaled(data.controls[here]), data.units[here], data.price[here]
+    blocks = [np.flatnonzero(data.block[here] == block) for block in range(FOLDS)]
+    everything = np.arange(here.sum())
+    found = DoubleMLPLR(
+        DoubleMLData.from_arrays(*arrays),
+        LassoCV(cv=4),
+        LassoCV(cv=4),
+        n_folds=FOLDS,
+        draw_sample_splitting=False,
+    )
+    found.set_sample_splitting([(np.setdiff1d(everything, held), held) for held in blocks])
+    return float(found.fit().coef[0])
+
+
+def least_squares(panel: pd.DataFrame, columns: tuple[str, ...] = ()) -> float:
+    """The slope of log units on log price with sku and week effects, and `columns` controlled."""
+    sold = panel[(panel["units"] > 0) & (panel["price"] > 0)]
+    groups = [np.unique(sold[name], return_inverse=True)[1] for name in ("sku", "period")]
+    logs = np.log(sold[["units", "price"]].to_numpy(float))
+    within = np.hstack([logs, sold[list(columns)].to_numpy(float)])
+    for _ in range(50):
+        for group in groups:
+            within = within - means(within, group)
+    return float(np.linalg.lstsq(within[:, 1:], within[:, 0], rcond=None)[0][0])
+
+
+RIVALS: dict[str, Callable[[Rows], Floats]] = {
+    "EconML LinearDML, ridge by category": ridge,
+    "EconML LinearDML, LightGBM": trees,
+    "DoubleML PLR of each sku, lasso": doubleml,
+}
+
+
+def market(seed: int) -> list[dict[str, Any]]:
+    """A row a method: pooled elasticity over truth, error per sku, coverage, seconds."""
+    drawn = simulated(seed)
+    truth = drawn.by_sku.sort_values("sku")["elasticity"].to_numpy()
+    data = rows(drawn.panel)
+    found = [_ours(drawn, truth)]
+    for name, method in RIVALS.items():
+        value, seconds = _timed(lambda method=method: method(data))  # type: ignore[misc]
+        found.append(_row(name, float(value.mean()), value, truth, seconds))
+    pooled, seconds = _timed(lambda: least_squares(drawn.panel))
+    found.append(_row(LEAST_SQUARES, pooled, np.full(len(truth), pooled), truth, seconds))
+    return found
+
+
+def _ours(drawn: Simulated, truth: Floats) -> dict[str, Any]:
+    model, seconds = _timed(lambda: fit(drawn.panel, NOBODY, Response(), 7))
+    found = model.by_sku().sort_values("sku")
+    row = _row(OURS, model.summary.pooled, found["elasticity"].to_numpy(), truth, seconds)
+    inside = (found["low"].to_numpy() <= truth) & (truth <= found["high"].to_numpy())
+    return {**row, "90 % interval covers": float(inside.mean())}
+
+
+def _timed(call: Callable[[], Found]) -> tuple[Found, float]:
+    start = time.perf_counter()
+    return call(), time.perf_counter() - start
+
+
+def _row(name: str, pooled: float, value: Floats, truth: Floats, seconds: float) -> dict[str, Any]:
+    error = float(np.sqrt(np.mean((value - truth) ** 2)))
+    off = pooled / float(truth.mean()) - 1
+    return {"method": name, "pooled is off by": off, "error per sku": error, "seconds": seconds}
+
+
+def summary(seen: pd.DataFrame) -> tuple[list[dict[str, Any]], list[Bar]]:
+    """Means over the seeds, and the bars they have to keep."""
+    table = seen.groupby("method", sort=False).mean(numeric_only=True).drop(columns="seed")
+    ours, best = table.loc[OURS], table.loc[list(RIVALS)].sort_values("error per sku").iloc[0]
+    bars = [
+        Bar("pooled elasticity off by, mean", abs(ours["pooled is off by"]), 0.05),
+        Bar(
+            "least squares off by, mean",
+            abs(table.loc[LEAST_SQUARES, "pooled is off by"]),
+            0.25,
+            at_most=False,
+        ),
+        Bar("90 % intervals cover", ours["90 % interval covers"], 0.85, at_most=False),
+        Bar("90 % intervals cover", ours["90 % interval covers"], 0.95),
+        Bar(
+            f"error per sku over {best.name}'s", ours["error per sku"] / best["error per sku"], 0.8
+        ),
+        Bar(f"seconds over {best.name}'s", ours["seconds"] / best["seconds"], 1.0),
+    ]
+    return [{str(k): v for k, v in row.items()} for row in _records(table)], bars
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    plain = table.astype(object).where(table.notna(), None)
+    return list(plain.reset_index().to_dict("records"))
+
+
+def journey() -> tuple[list[dict[str, Any]], list[Bar], dict[str, Any]]:
+    """The Complete Journey's 500 best sellers: pooled figures, signs, and two halves of stores."""
+    panel = benchmark_panel()
+    model = fit(panel, NOBODY, Response(), 7)
+    found, said = model.elasticities(), model.summary
+    away = 1.645 * said.pooled_stderr
+    table = [
+        {
+            "method": OURS,
+            "promotions controlled": said.pooled,
+            "low": said.pooled - away,
+            "high": said.pooled + away,
+            "left in": said.pooled_without_promotion_controls,
+        },
+        {
+            "method": LEAST_SQUARES,
+            "promotions controlled": least_squares(panel, ("display", "mailer")),
+            "left in": least_squares(panel),
+        },
+    ]
+    shrunk, unshrunk = halves(panel)
+    bars = [
+        Bar("Complete Journey: largest elasticity", float(found["elasticity"].max()), 0.0),
+        Bar(
+            f"halves of the stores, correlation per sku (unshrunk {unshrunk:.2f})",
+            shrunk,
+            0.6,
+            at_most=False,
+        ),
+    ]
+    return table, bars, {"halves_shrunk": shrunk, "halves_unshrunk": unshrunk}
+
+
+def halves(whole: pd.DataFrame) -> tuple[float, float]:
+    """How the skus' elasticities of two halves of the stores correlate: shrunk, and unshrunk."""
+    both = [benchmark_panel(stores=half) for half in HALVES]
+    kept = set(both[0]["sku"]) & set(both[1]["sku"]) & set(whole["sku"])
+    both = [half[half["sku"].isin(kept)] for half in both]
+    shrunk = [_by_sku(fit(half, NOBODY, Response(), 7)) for half in both]
+    slopes = [_slopes(half) for half in both]
+    return float(shrunk[0].corr(shrunk[1])), float(slopes[0].corr(slopes[1]))
+
+
+def _by_sku(model: ResponseModel) -> pd.Series:
+    return model.by_sku().set_index("sku")["elasticity"]
+
+
+def _slopes(panel: pd.DataFrame) -> pd.Series:
+    """Each sku's own slope, before the hierarchy; only where there is one."""
+    kept, spec = usable(coded(panel)), Response()
+    seen = evidence(
+        residuals(kept, spec.folds), int(kept["series"].max()) + 1, spec.min_sales_periods
+    )
+    skus = kept.drop_duplicates("series").set_index("series")["sku"]
+    slope = pd.Series(seen.slope).where(seen.precision > 0).reindex(skus.index)
+    return pd.Series(slope.to_numpy(), index=skus.to_numpy()).dropna()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=20)
+    seeds = parser.parse_args().seeds
+    warnings.filterwarnings("ignore")
+    fit(simulated(0).panel, NOBODY, Response(epochs=1), 7)  # TensorFlow starts before the clock
+    trees(rows(simulated(0).panel))
+    seen = pd.DataFrame([{"seed": seed, **row} for seed in range(seeds) for row in market(seed)])
+    table, bars = summary(seen)
+    show(f"{TITLE}: means over {seeds} simulated markets", table, bars)
+    real, more, figures = journey()
+    show(f"{TITLE}: the Complete Journey's 500 best sellers", real, more)
+    plot = Plot("method", "error per sku")
+    by_seed = seen.astype(object).where(seen.notna(), None).to_dict("records")
+    command = COMMAND if seeds == 20 else f"{COMMAND} --seeds {seeds}"
+    write(
+        NAME, TITLE, command, table, [*bars, *more], plot, journey=real, **figures, by_seed=by_seed
+    )
+
+
+if __name__ == "__main__":
+    main()
