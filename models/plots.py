@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -78,4 +80,22 @@ def price_response(table: pd.DataFrame) -> Figure:
         axes.fill_between(ratio, ratio**low, ratio**high, alpha=0.15)
         axes.plot(ratio, ratio ** row["elasticity"], label=label)
     axes.legend()
+    return figure
+
+
+def bars(title: str, names: Sequence[str], values: Sequence[float]) -> Figure:
+    """One bar a name, the first, ours, in blue."""
+    figure, axes = _figure(title, "", "")
+    colours = [BLUE, *[GREY] * (len(names) - 1)][::-1]
+    drawn = axes.barh(list(names)[::-1], list(values)[::-1], color=colours)
+    axes.bar_label(drawn, fmt="%.3f", padding=3)
+    return figure
+
+
+def intervals(by_sku: pd.DataFrame) -> Figure:
+    """Every sku's elasticity with its 90 % interval, from the most to the least elastic."""
+    figure, axes = _figure("Own-price elasticities, 90 % intervals", "elasticity", "skus")
+    ranked = by_sku.sort_values("elasticity", ignore_index=True)
+    axes.hlines(ranked.index, ranked["low"], ranked["high"], color=GREY, linewidth=0.8)
+    axes.plot(ranked["elasticity"], ranked.index, ".", color=BLUE, markersize=4)
     return figure

@@ -17,7 +17,7 @@ from rich.table import Table
 
 from pipelines import alerts
 from pricebook.config import Params, Settings, load_params
-from pricebook.errors import PricebookError
+from pricebook.errors import ConfigError, PricebookError
 
 app = typer.Typer(
     help="Learn how customers respond to price, and serve a fair, explainable price.",
@@ -106,6 +106,99 @@ def gate(as_of: AsOf = None) -> None:
     verdict = stage(day, params, settings, challengers(settings))
     _print_verdict(verdict)
     raise typer.Exit(0 if verdict["passed"] else 1)
+
+
+Level = Annotated[
+    str | None,
+    typer.Option(help="a series is a `sku`, or a sku in a `zone`; the params' if not given"),
+]
+Largest = Annotated[
+    int | None,
+    typer.Option("--max-series", min=1, help="the series with most units; all if not given"),
+]
+
+
+def _at_level(level: str | None, params: Params) -> Params:
+    if level not in (None, "sku", "zone"):
+        raise ConfigError(f"--level must be sku or zone. Received: {level!r}")
+    by_zone = params.shop.by_zone if level is None else level == "zone"
+    shop = params.shop.model_copy(update={"by_zone": by_zone})
+    return params.model_copy(update={"shop": shop})
+
+
+@app.command()
+def backtest(
+    as_of: AsOf = None,
+    origins: Annotated[int, typer.Option("--cutoffs", min=1, help="refits to judge")] = 2,
+    horizon: Annotated[
+        int | None, typer.Option(min=1, help="periods ahead; train.horizon if not given")
+    ] = None,
+    level: Level = None,
+    max_series: Largest = None,
+    ets_series: Annotated[
+        int, typer.Option(min=1, help="AutoETS forecasts a sample of at most this many")
+    ] = 2000,
+) -> None:
+    """Forecast this shop's past as if it were not known, beside what else it could use."""
+    from pipelines.backtest import Asked
+    from pipelines.backtest import backtest as judge
+
+    day, params, settings = _inputs(as_of)
+    asked = Asked(origins, horizon, max_series, ets_series)
+    report = judge(day, _at_level(level, params), settings, asked)
+    said = f"{report['series']:,} series, {report['horizon']} periods ahead of "
+    said += ", ".join(report["origins"])
+    console.print(_scores_table(said, report["scores"]))
+    if report["sample"]:
+        title = f"The same on the {ets_series:,} series that AutoETS forecast"
+        console.print(_scores_table(title, report["sample"]))
+    console.print(f"Every forecast, the scores and a plot: {report['folder']}", soft_wrap=True)
+
+
+def _scores_table(title: str, rows: list[dict[str, Any]]) -> Table:
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    table = Table(*names, title=title)
+    for row in rows:
+        shown = (row.get(name, "") for name in names)
+        table.add_row(*(f"{value:.3f}" if isinstance(value, float) else value for value in shown))
+    return table
+
+
+@app.command()
+def elasticities(
+    as_of: AsOf = None,
+    level: Level = None,
+    max_series: Largest = None,
+    rows: Annotated[int, typer.Option(min=1, help="rows to print of each table")] = 15,
+) -> None:
+    """What price does to demand here: own and cross elasticities with their errors."""
+    from pipelines.elasticities import elasticities as judge
+
+    day, params, settings = _inputs(as_of)
+    found = judge(day, _at_level(level, params), settings, max_series)
+    console.print(_elasticities_table("Own price, by sku", found["by_sku"], rows))
+    if len(found["cross"]):
+        console.print(_elasticities_table("Others' prices", found["cross"], rows))
+    else:
+        console.print("No other price moved enough to tell a cross elasticity.")
+    told = found["summary"]
+    console.print(
+        f"Pooled {told['pooled']:.2f} ± {told['pooled_stderr']:.2f}, {told['series']:,} series; "
+        f"{told['pooled_without_promotion_controls']:.2f} with promotions left in, "
+        f"{told['naive']:.2f} by plain least squares.\n"
+        f"Every figure and a plot: {found['folder']}",
+        soft_wrap=True,
+    )
+
+
+def _elasticities_table(title: str, frame: Any, rows: int) -> Table:
+    """The surest rows, most elastic first."""
+    surest = frame.sort_values("stderr").head(rows).sort_values("elasticity")
+    more = f" (the surest {len(surest):,} of {len(frame):,})" if len(frame) > rows else ""
+    table = Table(*frame.columns, title=title + more)
+    for row in surest.itertuples(index=False):
+        table.add_row(*(f"{cell:.2f}" if isinstance(cell, float) else str(cell) for cell in row))
+    return table
 
 
 @app.command()

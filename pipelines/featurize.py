@@ -65,7 +65,7 @@ def featurize(as_of: date, params: Params, settings: Settings) -> dict[str, int]
             rows = {
                 name: _write(con, name, features[name](), folder, calendar) for name in SORTED_BY
             }
-            write_json(folder / "manifest.json", _manifest(calendar, rows))
+            write_json(folder / "manifest.json", _manifest(calendar, rows, params.shop.by_zone))
     lineage.record(settings.features, settings)
     write_json(settings.report("featurize"), rows)
     return rows
@@ -205,13 +205,14 @@ def refuse_future(name: str, latest: datetime | None, cutoff: datetime) -> None:
         )
 
 
-def _manifest(calendar: Calendar, rows: dict[str, int]) -> dict[str, Any]:
+def _manifest(calendar: Calendar, rows: dict[str, int], by_zone: bool) -> dict[str, Any]:
     periods = len(calendar.periods)
     return {
         "as_of": calendar.as_of,
         "cutoff": calendar.cutoff.isoformat(),
         "timezone": calendar.timezone,
         "grain": calendar.grain,
+        "by_zone": by_zone,
         "first_period": calendar.periods[0],
         "last_period": calendar.periods[-1],
         "series": rows["sku_period"] // periods,
