@@ -190,7 +190,7 @@ def _predicted(targets: Floats, controls: Floats, weight: Floats, at: _Layout) -
     by_block = by_block.reshape(blocks, size, *by_block.shape[1:])
     for block in range(blocks):
         held = at.block == block
-        others = by_block.sum(axis=0, where=(np.arange(blocks) != block)[:, None, None, None])
+        others = np.tensordot((np.arange(blocks) != block).astype(float), by_block, axes=1)
         coefficients = _ridge(others, count, at.above)
         predicted[held] = np.einsum("mq,mqt->mt", controls[held], coefficients[at.series[held]])
     return predicted
@@ -214,9 +214,12 @@ def _ridge(gram: Floats, count: int, above: tuple[Ints, ...]) -> Floats:
 
 
 def _grouped(sums: Floats, groups: Ints) -> Floats:
-    grouped = np.zeros((groups.max() + 1, *sums.shape[1:]))
-    np.add.at(grouped, groups, sums)
-    return grouped
+    """[g, ...]: the sum over each group, groups being 0 ... g-1 and none of them empty."""
+    if groups.max() + 1 == len(groups):
+        return sums[np.argsort(groups)]
+    order = np.argsort(groups, kind="stable")
+    starts = np.unique(groups[order], return_index=True)[1]
+    return np.asarray(np.add.reduceat(sums[order], starts, axis=0))
 
 
 def grams(groups: Ints, size: int, weight: Floats, values: Floats) -> Floats:
