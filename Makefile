@@ -1,6 +1,7 @@
 # Every target installs what it needs into .venv on first use.
 PYTHON ?= python3
 BIN := .venv/bin
+TORCH := "torch>=2.9,<2.14"
 PRICEBOOK := $(BIN)/pricebook
 
 ifdef PARAMS
@@ -34,8 +35,15 @@ check: install
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: install
+bench: .venv/installed-bench
 	$(BIN)/python -m benchmarks
+
+# pip, unlike uv, reads pip's own configuration, which may offer a build of torch without CUDA.
+.venv/installed-bench: .venv/installed requirements-bench.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --require-hashes \
+		--requirement requirements-bench.lock
+	touch $@
 
 up: install
 	$(PRICEBOOK) up
@@ -46,6 +54,12 @@ down: install
 clean: install
 	$(PRICEBOOK) clean --yes
 
+COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header
+CUDA := cuda-bindings cuda-pathfinder cuda-toolkit triton $(addprefix nvidia-,cublas cuda-cupti \
+	cuda-nvrtc cuda-runtime cudnn-cu13 cufft cufile curand cusolver cusparse cusparselt-cu13 nccl-cu13 \
+	nvjitlink nvshmem-cu13 nvtx)
+
 lock: install
-	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header \
-		--all-extras --group test --group check pyproject.toml --output-file requirements.lock
+	$(COMPILE) --all-extras --group test --group check pyproject.toml --output-file requirements.lock
+	$(COMPILE) --group bench --constraint requirements.lock \
+		$(addprefix --no-emit-package ,torch $(CUDA)) --output-file requirements-bench.lock
