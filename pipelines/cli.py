@@ -193,7 +193,8 @@ def elasticities(
 
 def _elasticities_table(title: str, frame: Any, rows: int) -> Table:
     """The surest rows, most elastic first."""
-    surest = frame.sort_values("stderr").head(rows).sort_values("elasticity")
+    sure = (frame["elasticity"].abs() / frame["stderr"]).sort_values(ascending=False)
+    surest = frame.loc[sure.index[:rows]].sort_values("elasticity")
     more = f" (the surest {len(surest):,} of {len(frame):,})" if len(frame) > rows else ""
     table = Table(*frame.columns, title=title + more)
     for row in surest.itertuples(index=False):

@@ -377,6 +377,7 @@ _COMPETITOR_PRICES = _table(
     "an observed rival price",
     [
         Column("sku", STRING, "our sku it competes with", required=True),
+        Column("zone", STRING, "where; null for everywhere"),
         Column("competitor", STRING, "who", required=True),
         Column("observed_at", TIMESTAMP, "when it was seen", required=True),
         Column("price", MONEY, "of a unit", required=True),
@@ -386,10 +387,10 @@ _COMPETITOR_PRICES = _table(
     [
         _before_cutoff("observed_at"),
         _positive("price"),
-        _unique("sku competitor observed_at"),
+        _unique("sku zone competitor observed_at"),
         _known("sku", "products.sku"),
     ],
-    key="sku competitor observed_at",
+    key="sku zone competitor observed_at",
     event_time="observed_at",
 )
 

@@ -24,7 +24,7 @@ def context(tables: Tables, series: ir.Table, calendar: Calendar, shop: Shop) ->
     for found in (
         promotion_shares(tables.promotions, series, calendar, shop),
         stock_shares(tables.inventory, series, calendar, shop),
-        rival_prices(tables.competitor_prices, series, calendar),
+        rival_prices(tables.competitor_prices, series, calendar, shop),
         published_prices(tables.prices, series, calendar, shop),
     ):
         joined = cells.left_join(found, [*KEYS, "period"])
@@ -90,9 +90,9 @@ def stock_shares(inventory: ir.Table, series: ir.Table, calendar: Calendar, shop
     )
 
 
-def rival_prices(rivals: ir.Table, series: ir.Table, calendar: Calendar) -> ir.Table:
+def rival_prices(rivals: ir.Table, series: ir.Table, calendar: Calendar, shop: Shop) -> ir.Table:
     """competitor_price: the lowest price seen in public at a rival in a period."""
-    seen = public(_observed(rivals, "observed_at", calendar)).join(series, "sku")
+    seen = to_series_zone(public(_observed(rivals, "observed_at", calendar)), series, shop)
     return seen.group_by(*KEYS, "period").agg(competitor_price=seen.price.min().cast("float64"))
 
 
