@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,8 +21,9 @@ from pricebook.errors import RegistryError
 from pricebook.verdict import GateCheck, Verdict, at_least, at_most
 
 if TYPE_CHECKING:
-    from models.backtest import HeldOut, Market
+    from models.backtest import HeldOut
     from models.demand import DemandModel
+    from models.judge import Market
     from models.registry import Registry
     from models.response import ResponseModel
 
@@ -38,7 +39,7 @@ class Pair:
     exported: Path
     metrics: Mapping[str, float]
     departments: pd.DataFrame
-    profit: np.ndarray  # (series,) judged profit of its own prices over the held-out periods
+    prices: np.ndarray  # (series,) its own, within the guardrails
 
 
 def challengers(settings: Settings) -> dict[str, str]:
@@ -110,7 +111,7 @@ def _checks(
     challenger: Mapping[str, str],
     champion: Mapping[str, str],
 ) -> tuple[GateCheck, ...]:
-    from models.backtest import market
+    from models.judge import market
 
     book = pd.read_parquet(settings.features / "price_book.parquet")
     judge = market(held, book, params.train.response.folds)
@@ -124,6 +125,7 @@ def _checks(
         return (
             *_forecast_checks(new, old, params.gate),
             *_response_checks(new, params.gate),
+            _price_response_check(new, old, judge, params.gate),
             _profit_check(new, old, judge, params),
             *_department_checks(new, old, params.gate),
             _parity_check(as_of, params, settings),
@@ -152,7 +154,7 @@ def _load(
         saved["response"],
         backtest.demand_metrics(forecast, held, count),
         backtest.department_wape(forecast, held, count),
-        market.profit(market.own_prices(response.elasticities(), params.quote)),
+        market.own_prices(response.elasticities(), params.quote),
     )
 
 
@@ -191,9 +193,16 @@ def _response_checks(new: Pair, bars: Gate) -> list[GateCheck]:
     error = export_error(
         new.response, ResponseRuntime.load(new.exported), every_series(new.response)
     )
+    extreme = float((table["elasticity"] < bars.most_elastic).mean())
     return [
         at_most(
             "elasticity_sign", float(wrong.sum()), 0, "elasticities not below zero, or no error"
+        ),
+        at_most(
+            "elasticity_range",
+            extreme,
+            bars.max_extreme,
+            f"share of elasticities beyond {bars.most_elastic:g}",
         ),
         at_most("export_parity", error, bars.export_tolerance, "export against the Keras original"),
     ]
@@ -210,15 +219,32 @@ def _department_checks(new: Pair, old: Pair | None, bars: Gate) -> list[GateChec
     return [at_most("segment_regression", worst, 1 + bars.segment_margin, what)]
 
 
-def _profit_check(new: Pair, old: Pair | None, market: Market, params: Params) -> GateCheck:
-    from models.backtest import gain
+def _price_response_check(new: Pair, old: Pair | None, market: Market, bars: Gate) -> GateCheck:
+    """Do its elasticities explain what held-out prices did to held-out units?"""
+    error = market.misfit(new.response.elasticities())
+    anchor = market.misfit(old.response.elasticities() if old else None)
+    ratio = error / anchor if anchor > 0 else 1.0
+    against = "the champion's" if old else "that of no response at all"
+    what = f"held-out error of the price response over {against}"
+    return at_most("price_response", ratio, 1 + (bars.response_margin if old else 0), what)
 
-    before = old.profit if old else market.status_quo()
-    more, error = gain(new.profit, before, params.train.seed)
+
+def _profit_check(new: Pair, old: Pair | None, market: Market, params: Params) -> GateCheck:
+    """Refused if it is expected to earn less, or if even the best case of it does."""
+    found = market.gain(new.prices, old.prices if old else None, params.train.seed)
+    before = market.profit(old.prices) if old else market.status_quo()
     bar = -params.gate.profit_margin * abs(float(before.sum()))
     against = "the champion's prices" if old else "the prices charged"
-    what = f"backtested profit over {against} (± {error:.3g}, in minor units)"
-    return at_least("backtested_profit", more, bar, what)
+    what = f"backtested profit over {against}, in minor units"
+    check = at_least("backtested_profit", found.mean, bar, what)
+    interval = f"90 % of {found.low:.4g} to {found.high:.4g}, whose end must be at least 0"
+    return replace(
+        check,
+        passed=check.passed and found.high >= 0,
+        low=found.low,
+        high=found.high,
+        reason=f"{check.reason}; {interval}",
+    )
 
 
 def _parity_check(as_of: date, params: Params, settings: Settings) -> GateCheck:

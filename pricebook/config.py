@@ -126,9 +126,9 @@ class Demand(Section):
     max_series: int | None = Field(
         500, description="train on this many series, by units; all if null"
     )
-    context: Annotated[int, Field(ge=2)] = Field(16, description="periods the encoder reads")
+    context: Annotated[int, Field(ge=2)] = Field(32, description="periods the encoder reads")
     units: Annotated[int, Field(ge=1)] = 48
-    epochs: Annotated[int, Field(ge=1)] = 14
+    epochs: Annotated[int, Field(ge=1)] = 24
     batch_size: Annotated[int, Field(ge=1)] = 256
     learning_rate: Annotated[float, Field(gt=0)] = 3e-3
     quantiles: tuple[float, ...] = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
@@ -159,6 +159,9 @@ class Gate(Section):
     max_bias: Share = 0.15
     coverage_band: tuple[Share, Share] = (0.65, 0.95)
     profit_margin: Share = 0.005
+    response_margin: Share = Field(0.02, description="of the champion's held-out price response")
+    most_elastic: Annotated[float, Field(lt=0)] = Field(-8.0, description="beyond it: implausible")
+    max_extreme: Share = Field(0.01, description="of the elasticities may lie beyond it")
     segment_margin: Share = 0.15
     export_tolerance: Annotated[float, Field(gt=0)] = 1e-4
     parity_sample: Annotated[int, Field(ge=1)] = 50

@@ -9,13 +9,18 @@ from typing import Any
 
 @dataclass(frozen=True)
 class GateCheck:
-    """One bar: the figure measured, the bar it had to keep, and both in a sentence."""
+    """One bar: the figure measured, the bar it had to keep, and both in a sentence.
+
+    `low` and `high` bound the figure (90 %) where it is an estimate.
+    """
 
     name: str
     passed: bool
     figure: float
     bar: float
     reason: str
+    low: float | None = None
+    high: float | None = None
 
 
 @dataclass(frozen=True)

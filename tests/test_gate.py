@@ -100,6 +100,38 @@ def test_a_worse_backtested_profit_is_refused(promoted, params, tmp_path, judge)
     assert "backtested_profit" in judge(response=version)
 
 
+def _checks(promoted, params, **versions):
+    verdict = gate(AS_OF, params, promoted, versions)
+    return verdict, {check["name"]: check for check in verdict["checks"]}
+
+
+def test_a_pair_that_forecasts_better_but_prices_worse_is_refused(promoted, params, tmp_path):
+    champion = Registry(promoted).aliased(CHAMPION)
+    longer = params.train.demand.model_copy(update={"epochs": 36})
+    train = params.train.model_copy(update={"demand": longer})
+    demand = _fit("demand", params.model_copy(update={"train": train}), promoted)
+    elsewhere = _elsewhere(promoted, tmp_path / "home", _far_too_elastic)
+    response = _fit("response", params, elsewhere)
+    pair = {
+        "demand": _register("demand", demand, promoted, tmp_path / "demand"),
+        "response": _register("response", response, promoted, tmp_path / "response"),
+    }
+    verdict, checks = _checks(promoted, params, **pair)
+    _, own = _checks(promoted, params, **champion)
+    assert checks["forecast_error"]["passed"] and checks["forecast_beats_naive"]["passed"]
+    assert checks["forecast_error"]["figure"] < own["forecast_error"]["figure"]
+    assert not checks["backtested_profit"]["passed"] and not verdict["passed"]
+    assert not promote(verdict, params, promoted)["promoted"]
+
+
+def test_the_verdict_says_how_sure_it_is_of_the_profit(promoted, params):
+    champion = Registry(promoted).aliased(CHAMPION)
+    _, checks = _checks(promoted, params, response=champion["response"])
+    profit = checks["backtested_profit"]
+    assert profit["low"] == profit["figure"] == profit["high"] == 0
+    assert {"price_response", "elasticity_range", "segment_regression"} < checks.keys()
+
+
 @pytest.fixture
 def service(promoted):
     settings = on_free_ports(promoted)
@@ -136,5 +168,7 @@ def test_a_verdict_is_recorded_with_every_figure(promoted):
     from ledger import last_verdicts, open_ledger
 
     (newest, *_) = last_verdicts(open_ledger(promoted.ledger), 1)
-    assert {"figure", "bar", "reason", "passed", "name"} == set(newest.body["checks"][0])
+    assert {"figure", "bar", "reason", "passed", "name", "low", "high"} == set(
+        newest.body["checks"][0]
+    )
     assert newest.body["data"]["features"].endswith(".dir")
