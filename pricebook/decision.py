@@ -34,7 +34,11 @@ WHY_NOT = {
 
 @dataclass(frozen=True)
 class Listings:
-    """n rows of the price book as columns. Money in minor units; NaN where unknown."""
+    """n rows of the price book as columns. Money in minor units; NaN where unknown.
+
+    `cannibalised` is what a unit sold at a lower price takes from the shop's own substitutes
+    (`pricebook.cannibalisation`); 0 where that is not known.
+    """
 
     sku: NDArray[np.object_]
     zone: NDArray[np.object_]
@@ -45,12 +49,19 @@ class Listings:
     map_price: Floats
     competitor_price: Floats
     modelled: NDArray[np.bool_]
+    cannibalised: Floats | None = None
 
     def __len__(self) -> int:
         return self.list_price.size
 
     def take(self, rows: NDArray[np.int64]) -> Listings:
-        return Listings(**{name: column[rows] for name, column in vars(self).items()})
+        columns = {name: column for name, column in vars(self).items() if column is not None}
+        return Listings(**{name: column[rows] for name, column in columns.items()})
+
+    @property
+    def marginal_cost(self) -> Floats:
+        """What one more unit costs the shop: the unit, and the margin lost on substitutes."""
+        return self.unit_cost if self.cannibalised is None else self.unit_cost + self.cannibalised
 
 
 # Demand at each price as a multiple of demand at the reference price.
@@ -131,12 +142,13 @@ def _most_profitable(
 ) -> Ints:
     """Rungs (n,) of the most expected profit, the lower of equals; 0 where demand is unusable.
 
-    Expected profit is (price - unit cost) x demand at that price relative to demand at the
-    reference price: the level of demand does not move the optimum.
+    Expected profit is (price - marginal cost) x demand at that price relative to demand at the
+    reference price: the level of demand does not move the optimum. The floor knows nothing of
+    substitutes.
     """
     prices = _candidates(bounds)
     units = demand(listings, segments, prices / listings.reference_price[:, None])
-    profit = (prices - listings.unit_cost[:, None]) * units
+    profit = (prices - listings.marginal_cost[:, None]) * units
     usable = np.isfinite(profit).all(axis=1) & (units >= 0).all(axis=1)
     profit[~usable] = 0
     most = profit.max(axis=1, keepdims=True)

@@ -31,7 +31,6 @@ _SENSITIVITY = np.array([0.8, 1.0, 1.6])  # times the sku's own
 _DEALS = np.array([0.3, 0.3, 0.8])  # utility of a display
 _MAIL = np.array([0.2, 0.1, 0.4])  # utility of a place in the mailer
 _MEAN_UNITS = 1.3  # of a sku that a visit buys
-_NEST = 0.6  # 1: skus of a category do not substitute each other more than nothing at all
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,9 @@ class Spec:
 
     A shopper weighs the cheapest rival's log price `rivalry` times as much as the shop's own. What
     rivals aim at strays from the shop's price by `restless` (standard deviation of the log). The
-    shop puts a share `mailed` of its price cuts into the mailer.
+    shop puts a share `mailed` of its price cuts into the mailer. At a `nest` of 1, skus of a
+    category substitute each other no more than nothing at all does; below, more. Shoppers mind
+    prices `minded` times as much as in the usual market.
     """
 
     skus: int = 60
@@ -52,6 +53,8 @@ class Spec:
     rivalry: float = 0.25
     restless: float = 0.08
     mailed: float = 0.4
+    nest: float = 0.6
+    minded: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -129,7 +132,7 @@ class Market:
             spec=spec,
             category=category,
             appeal=rng.normal(0, 0.6, spec.skus),
-            slope=rng.uniform(0.9, 2.4, spec.skus),
+            slope=spec.minded * rng.uniform(0.9, 2.4, spec.skus),
             list_price=list_price,
             unit_cost=np.rint(list_price * rng.uniform(0.40, 0.62, spec.skus)).astype(np.int64),
             peak=rng.uniform(0, spec.year, spec.categories),
@@ -187,8 +190,8 @@ class Market:
         """
         given, buys = self._nests(state, offer)
         same = np.equal.outer(self.category, self.category)
-        taken = given * (1 - buys[:, self.category] - 1 / _NEST)
-        moved = np.eye(self.spec.skus) / _NEST + same * taken[:, None, :]
+        taken = given * (1 - buys[:, self.category] - 1 / self.spec.nest)
+        moved = np.eye(self.spec.skus) / self.spec.nest + same * taken[:, None, :]
         bought = self._visits[:, None] * given * buys[:, self.category] * _SENSITIVITY[:, None]
         units = self._visits @ (given * buys[:, self.category])
         return np.asarray(-self.slope * np.einsum("gn,gnm->nm", bought, moved) / units[:, None])
@@ -243,7 +246,7 @@ class Market:
     @cached_property
     def _crowd(self) -> Floats:
         """So that a category does not sell more only because it lists more skus (c)."""
-        return np.asarray(_NEST * np.log(self.member.sum(axis=0)))
+        return np.asarray(self.spec.nest * np.log(self.member.sum(axis=0)))
 
     def _nests(self, state: State, offer: Offer) -> tuple[Floats, Floats]:
         """Which sku (g, n) a visit takes if it buys of the category, and whether (g, c) it does."""
@@ -253,9 +256,9 @@ class Market:
         utility = self.appeal - _SENSITIVITY[:, None] * self.slope * dear
         utility = utility + self.season(state.week)[self.category]
         utility = utility + _DEALS[:, None] * offer.display + _MAIL[:, None] * offer.mailer
-        weight = np.exp(utility / _NEST)
+        weight = np.exp(utility / self.spec.nest)
         nest = weight @ self.member
-        buys = nest**_NEST / (nest**_NEST + np.exp(self.need + self._crowd))
+        buys = nest**self.spec.nest / (nest**self.spec.nest + np.exp(self.need + self._crowd))
         return weight / nest[:, self.category], buys
 
     def _following(
