@@ -221,7 +221,7 @@ def _rehearsed_spread(grid: Grid, shape: Shape, params: Demand, seed: int) -> fl
     except EmptyHistory:
         return 1.0
     said = DemandModel(model, shape)._predict(grid, origin)[..., 1:]
-    return conformal_spread(grid.units[:, origin:], said, shape.quantiles)
+    return conformal_spread(grid.asked[:, origin:], said, shape.quantiles)
 
 
 def conformal_spread(sold: Floats, said: Floats, quantiles: tuple[float, ...]) -> float:

@@ -90,24 +90,13 @@ def _demand(hidden: Any, lifts: Any, log_price: Any, quantiles: int) -> dict[str
 def tweedie(sold: Any, mean: Any) -> Any:
     """Tweedie deviance without the terms of y alone, −y μ^(1−p) / (1−p) + μ^(2−p) / (2−p).
 
+    `sold` is [window, horizon, 2]: units asked for, and how far to trust that (`windows.targets`).
     Jørgensen (1987), "Exponential dispersion models", JRSS B 49(2).
     """
     p = TWEEDIE_POWER
-    sold = demanded(sold, mean)
-    each = ops.power(mean, 2 - p) / (2 - p) + sold * ops.power(mean, 1 - p) / (p - 1)
-    return ops.mean(each, axis=-1)
-
-
-def demanded(sold: Any, said: Any) -> Any:
-    """What would have been sold had it been there: what was, or where it was not always there and
-    more was said, what was said. Such an outcome can only ask a forecast for more.
-
-    Args:
-        sold: [window, horizon, 2], units and whether they are all that was asked for.
-        said: [window, horizon, k].
-    """
-    units, whole = sold[..., :1], sold[..., 1:]
-    return ops.where(whole > 0, units, ops.maximum(units, ops.stop_gradient(said)))
+    asked, trust = sold[..., :1], sold[..., 1:]
+    each = ops.power(mean, 2 - p) / (2 - p) + asked * ops.power(mean, 1 - p) / (p - 1)
+    return ops.mean(trust * each, axis=-1)
 
 
 def pinball(quantiles: Sequence[float]) -> Callable[[Any, Any], Any]:
@@ -115,8 +104,9 @@ def pinball(quantiles: Sequence[float]) -> Callable[[Any, Any], Any]:
     levels = np.asarray(quantiles, dtype=np.float32)
 
     def loss(sold: Any, said: Any) -> Any:
-        error = demanded(sold, said) - said
-        return ops.mean(ops.maximum(levels * error, (levels - 1) * error), axis=-1)
+        error = sold[..., :1] - said
+        each = ops.maximum(levels * error, (levels - 1) * error)
+        return ops.mean(sold[..., 1:] * each, axis=-1)
 
     return loss
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,7 @@ Ints = NDArray[np.int64]
 
 KEY = ["sku", "zone"]
 STATIC = ("department", "category", "product_type")
+SHORTEST = np.float32(0.1)  # share of a period; in less, what was sold says nothing of demand
 COVARIATES = ("display", "mailer", "promotion")
 
 
@@ -41,6 +43,17 @@ class Grid:
     @property
     def shape(self) -> tuple[int, int]:
         return len(self.keys), len(self.periods)
+
+    @cached_property
+    def asked(self) -> Floats:
+        """Units [series, periods] that would have been sold had it been there throughout.
+
+        What was sold over the share of the period it was there (an exposure, as of a Poisson rate);
+        as much trust goes to it as the share is large, and none below SHORTEST.
+        """
+        there = np.maximum(self.on_hand, SHORTEST)
+        asked: Floats = self.units / there
+        return asked
 
     def take(self, rows: Ints) -> Grid:
         """The same periods for some of the series, in the order asked for."""
@@ -99,7 +112,8 @@ def _on_hand(panel: pd.DataFrame, spread: _Spread) -> Floats:
     """1, always there, where nothing is known of stock."""
     if "on_hand_share" not in panel:
         return np.ones_like(spread.of(panel["units"]))
-    return np.nan_to_num(spread.of(panel["on_hand_share"]), nan=1.0)
+    share = np.nan_to_num(spread.of(panel["on_hand_share"]), nan=1.0)
+    return np.where(share < SHORTEST, np.float32(0), share)
 
 
 class _Spread:

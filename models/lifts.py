@@ -19,6 +19,7 @@ Doubles = NDArray[np.float64]
 PRIOR = np.array([0.0, -1.5, 0.5, 0.5, 0.0])
 PERIODS = np.array([0.05, 0.11, 0.25, 0.25, 0.25])
 RECENT, LAST = 8, 4  # periods whose residuals tell the level
+THERE = 0.5  # share of a period; in less, what was asked for is too much of a guess for a log
 FEATURES = 1 + len(COVARIATES) + 1 + 2
 
 
@@ -40,11 +41,11 @@ def lifts(grid: Grid, pairs: tuple[Ints, Ints], reference: Doubles, horizon: int
     design = _design(np.log(grid.price) - first, grid)
     centre = np.tile(np.eye(design.shape[-1]), (len(rows), 1, 1))
     centre[:, 1, 0] = (first[rows] - np.log(reference))[:, 0]
-    slopes = _slopes(design, np.log1p(grid.units), pairs, centre)
+    slopes = _slopes(design, np.log1p(grid.asked), pairs, centre)
     recent = origin[:, None] + np.arange(-RECENT, 0)
     seen = design[rows[:, None], recent] * (recent >= 0)[..., None]
     said = np.einsum("wpk,wjk,wj->wp", seen, centre, slopes)
-    left = np.log1p(grid.units[rows[:, None], recent]) * seen[..., 0] - said
+    left = np.log1p(grid.asked[rows[:, None], recent]) * seen[..., 0] - said
     plan = grid.covariates[rows[:, None], origin[:, None] + np.arange(horizon)]
     level = slopes[:, 0] + left.sum(axis=1) / np.maximum(seen[..., 0].sum(axis=1), 1)
     expected = level[:, None] + np.einsum("whk,wk->wh", plan, slopes[:, 2:])
@@ -54,8 +55,8 @@ def lifts(grid: Grid, pairs: tuple[Ints, Ints], reference: Doubles, horizon: int
 
 
 def _design(log_price: Doubles, grid: Grid) -> Doubles:
-    """[series, periods, 5]; zeros where a series was not sold yet, or not there to be sold."""
-    counts = (np.arange(grid.shape[1]) >= grid.first[:, None]) & (grid.on_hand >= 1)
+    """[series, periods, 5]; zeros where a series was not sold yet, or mostly not there to be."""
+    counts = (np.arange(grid.shape[1]) >= grid.first[:, None]) & (grid.on_hand >= THERE)
     columns = [np.ones_like(log_price), log_price, *np.moveaxis(grid.covariates, -1, 0)]
     return np.asarray(np.stack(columns, axis=-1) * counts[..., None], np.float64)
 

@@ -83,16 +83,16 @@ def windows(
 ) -> Windows:
     """Look at each series from each origin; the grid must reach `horizon` periods beyond it.
 
-    Periods before a series' first sale, or before the grid, are zeros with a zero `alive` flag. A
-    period in which it was not always there to be sold says nothing of the scale.
+    Periods before a series' first sale, or before the grid, are zeros with a zero `alive` flag.
+    Units are those asked for (`Grid.asked`).
     """
     series, origin = pairs[0][:, None], pairs[1][:, None]
     before, ahead = origin + np.arange(-context, 0), origin + np.arange(horizon)
     alive = before >= grid.first[series]
     before = np.maximum(before, 0)
-    units = grid.units[series, before] * alive
+    units = grid.asked[series, before] * alive
     shelf = grid.on_hand[series, before] * alive
-    scale = _scale(units, alive, shelf)
+    scale = _scale(units, shelf)
     price = grid.price[series, before]
     reference = _reference(price, units > 0)
     past = [np.log1p(units / scale), _log_ratio(price, reference) * alive, alive, shelf]
@@ -109,20 +109,17 @@ def windows(
 
 
 def targets(grid: Grid, pairs: tuple[Ints, Ints], scale: Floats, horizon: int) -> Floats:
-    """What was sold over each window's horizon, over its scale, and whether that is all that would
-    have been: [window, horizon, 2]."""
+    """What was asked for over each window's horizon, over its scale, and how far to trust it: the
+    share of the period it was there. [window, horizon, 2]"""
     series, ahead = pairs[0][:, None], pairs[1][:, None] + np.arange(horizon)
-    sold = grid.units[series, ahead] / scale[:, None]
-    whole = grid.on_hand[series, ahead] >= 1
-    return np.stack([sold, whole.astype(np.float32)], axis=-1)
+    asked = grid.asked[series, ahead] / scale[:, None]
+    return np.stack([asked, grid.on_hand[series, ahead]], axis=-1)
 
 
-def _scale(units: Floats, alive: NDArray[np.bool_], shelf: Floats) -> Floats:
-    """Mean units [window, 1] of the periods it was there to be sold, of all if there is none."""
-    counts = shelf >= 1
-    counts = np.where(counts.any(axis=1, keepdims=True), counts, alive)
-    total = (units * counts).sum(axis=1, keepdims=True)
-    scale: Floats = (total + 1) / (counts.sum(axis=1, keepdims=True) + 1)
+def _scale(units: Floats, shelf: Floats) -> Floats:
+    """Mean units [window, 1] of the periods, by the share it was there in each."""
+    total = (units * shelf).sum(axis=1, keepdims=True)
+    scale: Floats = (total + 1) / (shelf.sum(axis=1, keepdims=True) + 1)
     return scale
 
 
