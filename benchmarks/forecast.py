@@ -34,6 +34,7 @@ KEY = ["sku", "zone", "period"]
 PRICE, PROMOTIONS = ("price",), ("display", "mailer")
 OURS, DENIED = "ours", "ours, denied price and promotion"
 TREES, TREE_QUANTILES = "LightGBM + price, display, mailer", "LightGBM quantile models"
+ON_ALL = ("mean", TREES, OURS)
 AHEAD = 0.95  # of LightGBM's error, at most
 Floats = NDArray[np.float64]
 Method = Callable[[pd.DataFrame, pd.DataFrame], pd.DataFrame]
@@ -182,7 +183,7 @@ def scaling(panels: dict[str, pd.DataFrame], train: Train) -> tuple[list[Row], l
         _trained(history, train)
         seconds[name] = time.perf_counter() - start
     skus = {name: panel["sku"].nunique() for name, panel in panels.items()}
-    rows = [{"training": f"{skus[n]} skus", "seconds": s} for n, s in seconds.items()]
+    rows: list[Row] = [{"training": f"{skus[n]} skus", "seconds": s} for n, s in seconds.items()]
     growth = (seconds["all"] / seconds["best"]) / (skus["all"] / skus["best"])
     return rows, [
         Bar("one training on all skus, minutes", seconds["all"] / 60, 5.0),
@@ -211,7 +212,10 @@ def _run(asked: argparse.Namespace, panel: pd.DataFrame, train: Train) -> list[R
     rows: list[Row] = []
     with Console(stderr=True).status("") as status:
         for name, method in methods(train).items():
-            if asked.methods and not any(word in name for word in asked.methods):
+            words = asked.methods or (ON_ALL if asked.series == "all" else [name])
+            if not any(word in name for word in words) or (
+                asked.series == "all" and name == DENIED
+            ):
                 continue
             windows = []
             for cutoff in asked.cutoffs:

@@ -20,7 +20,7 @@ Ints = NDArray[np.int64]
 
 KEY = ["sku", "zone"]
 STATIC = ("department", "category", "product_type")
-SHORTEST = np.float32(0.1)  # share of a period; in less, what was sold says nothing of demand
+SHORTEST = 0.1  # share of a period; in less, what was sold says nothing of demand
 COVARIATES = ("display", "mailer", "promotion")
 
 
@@ -52,8 +52,7 @@ class Grid:
         as much trust goes to it as the share is large, and none below SHORTEST.
         """
         there = np.maximum(self.on_hand, SHORTEST)
-        asked: Floats = self.units / there
-        return asked
+        return (self.units / there).astype(np.float32)
 
     def take(self, rows: Ints) -> Grid:
         """The same periods for some of the series, in the order asked for."""

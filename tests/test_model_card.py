@@ -1,0 +1,21 @@
+"""The model card is what the code and the results say."""
+
+from benchmarks.model_card import CARD, card
+from benchmarks.report import results
+from feature_repo.definitions import SHOPPER_FEATURES
+from models.grid import COVARIATES, STATIC
+
+
+def test_the_card_is_what_the_code_and_the_results_say():
+    assert CARD.read_text() == card(results()), "run `python -m benchmarks.model_card`"
+
+
+def test_every_input_of_the_models_is_on_the_card():
+    told = CARD.read_text()
+    names = [name for name in SHOPPER_FEATURES if not name.endswith("_at")]
+    assert all(name.replace("_", " ") in told for name in (*COVARIATES, *STATIC, *names))
+
+
+def test_a_missed_bar_is_told_on_the_card():
+    bar = {"what": "WAPE", "figure": 0.4, "bar": 0.3, "at_most": True, "met": False}
+    assert "WAPE 0.4, at most 0.3 wanted (**missed**)" in card({"forecast": {"bars": [bar]}})
