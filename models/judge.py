@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 import numpy as np
@@ -10,8 +10,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from models.backtest import SERIES, HeldOut
-from models.controls import coded, usable
-from models.orthogonal import residuals
+from models.controls import coded, log_price, of_category, usable
+from models.orthogonal import Residuals, residuals
+from models.response import ResponseModel
+from models.substitutes import cannibalised, recent_units
 from pricebook.config import Quote
 from pricebook.decision import Listings, decide_many
 
@@ -38,11 +40,14 @@ class Market:
     """What a price would have done in the held-out periods, by a judge no model has a hand in.
 
     The judge takes the units that were sold at the price that was charged, and moves them along a
-    constant-elasticity curve to the price to be judged. Its elasticities are departments' least
-    squares slopes on orthogonalised residuals of all periods, held-out ones included, shrunk to the
+    constant-elasticity curve to the price to be judged, and to the prices of the rest of their
+    category. Its own elasticities are departments' least squares slopes on orthogonalised residuals
+    of all periods, held-out ones included, shrunk to the shop's; its cross elasticity is the
     shop's. It is the same for every pair judged on one data version.
 
-    Columns of `rows`: series, units, price, a row a held-out period. `elasticity`, its `stderr` and
+    Columns of `rows`: series, units, price, a row a held-out period, `market` (the category in a
+    zone and period) and `usual`, its series' mean units. Columns of `book`: those of the listings
+    that `cannibalised` reads, and units. `elasticity`, its `stderr` and
     the `department` whose it is are per series. Columns of `moved`: sku, zone, units, price,
     weight, the residuals of the held-out periods.
     """
@@ -52,7 +57,9 @@ class Market:
     elasticity: Floats
     stderr: Floats
     department: Ints
+    cross: float
     moved: pd.DataFrame
+    book: pd.DataFrame
 
     def profit(self, prices: Floats, elasticity: Floats | None = None) -> Floats:
         """Gross profit per series, in minor units, had these prices (series,) been charged.
@@ -62,10 +69,18 @@ class Market:
         series = self.rows["series"].to_numpy()
         slopes = self.elasticity if elasticity is None else elasticity
         charged = prices[series]
-        ratio = (charged / self.rows["price"].to_numpy(float)) ** slopes[series]
+        moved = np.log(charged / self.rows["price"].to_numpy(float))
+        ratio = np.exp(slopes[series] * moved + self.cross * self._beside(moved))
         gained = (charged - self.listings.unit_cost[series]) * self.rows["units"] * ratio
         profit: Floats = np.bincount(series, gained, minlength=len(prices)).astype(float)
         return profit
+
+    def _beside(self, moved: Floats) -> Floats:
+        """How far the rest of each row's category moves (in log price), by usual units."""
+        market, usual = self.rows["market"].to_numpy(), self.rows["usual"].to_numpy(float)
+        rest = np.bincount(market, usual)[market] - usual
+        total = np.bincount(market, usual * moved)[market] - usual * moved
+        return np.asarray(np.divide(total, rest, out=np.zeros_like(total), where=rest > 1e-9))
 
     def status_quo(self) -> Floats:
         """Gross profit per series at the prices that were charged."""
@@ -108,8 +123,11 @@ class Market:
         left = self.moved["units"] - slope * self.moved["price"]
         return float((self.moved["weight"] * left**2).sum())
 
-    def own_prices(self, elasticities: pd.DataFrame, limits: Quote) -> Floats:
-        """The prices (series,) a response model's elasticities lead to, within the guardrails."""
+    def own_prices(self, model: ResponseModel, limits: Quote) -> Floats:
+        """The prices (series,) a response model leads to, within the guardrails."""
+        elasticities = model.elasticities()
+        lost = cannibalised(model, self.book, self.book[[*SERIES, "units"]])
+        listings = replace(self.listings, cannibalised=lost)
         everyone = elasticities[elasticities["segment"] == "everyone"]
         keys = pd.DataFrame({"sku": self.listings.sku, "zone": self.listings.zone})
         own = keys.merge(everyone, on=SERIES, how="left")["elasticity"].to_numpy(float)
@@ -120,8 +138,8 @@ class Market:
             raised: Floats = ratios ** np.array(found)[:, None]
             return raised
 
-        asked = ["everyone"] * len(self.listings)
-        return np.array([d.price for d in decide_many(self.listings, asked, limits, ratio)], float)
+        asked = ["everyone"] * len(listings)
+        return np.array([d.price for d in decide_many(listings, asked, limits, ratio)], float)
 
 
 def market(held: HeldOut, price_book: pd.DataFrame, folds: int) -> Market:
@@ -132,10 +150,15 @@ def market(held: HeldOut, price_book: pd.DataFrame, folds: int) -> Market:
     known = known[known["unit_cost"].notna() & (known["price"] > 0)].reset_index(drop=True)
     series = known[SERIES].assign(series=np.arange(len(known)))
     rows = held.actual.merge(series, on=SERIES)
+    rows = rows[rows["price"] > 0].reset_index(drop=True)
+    units = recent_units(held.history)
+    book = known.merge(units.rename(columns={"units": "usual"}), on=SERIES, how="left")
+    book = book.drop(columns="units").rename(columns={"usual": "units"})
+    label = rows["category"].fillna(rows["sku"]).astype(str)
+    rows["market"] = rows.groupby(["zone", "period", label], sort=False).ngroup()
+    rows["usual"] = book["units"].to_numpy()[rows["series"]]
     panel = pd.concat([held.history, held.actual], ignore_index=True)
-    return Market(
-        _listings(known), rows[rows["price"] > 0], *_judged(panel, known, folds, held.start)
-    )
+    return Market(_listings(known), rows, *_judged(panel, known, folds, held.start), book)
 
 
 def _listings(known: pd.DataFrame) -> Listings:
@@ -158,22 +181,34 @@ def _listings(known: pd.DataFrame) -> Listings:
 
 def _judged(
     panel: pd.DataFrame, known: pd.DataFrame, folds: int, start: date
-) -> tuple[Floats, Floats, Ints, pd.DataFrame]:
+) -> tuple[Floats, Floats, Ints, float, pd.DataFrame]:
     """Per series, its department's slope shrunk to the shop's, its error, and which department;
-    and the residuals from `start` on."""
+    the shop's cross elasticity within a category; and the residuals from `start` on."""
     rows = usable(coded(panel))
-    left = residuals(rows, folds)
+    others = of_category(rows, log_price(rows)[:, None])
+    left = residuals(rows, folds, rivals=False, beside=others)
+    cross = _cross(left)
+    units = left.units - cross * left.beside[:, 0]
     weighted = left.weight * left.price
-    slopes = pd.DataFrame({"xy": weighted * left.units, "xx": weighted * left.price})
+    slopes = pd.DataFrame({"xy": weighted * units, "xx": weighted * left.price})
     slopes["department"] = rows["department"].to_numpy()
     shop = float(slopes["xy"].sum() / slopes["xx"].sum())
-    noise = np.average((left.units - shop * left.price) ** 2 * left.weight)
+    noise = np.average((units - shop * left.price) ** 2 * left.weight)
     sums = slopes.groupby("department")[["xy", "xx"]].sum() / noise
     precision = sums["xx"] + DEPARTMENT_SD**-2
     shrunk = (sums["xy"] + shop * DEPARTMENT_SD**-2) / precision
     department = known["department"].fillna("")
     slope = department.map(shrunk).fillna(shop).to_numpy(float)
     error = department.map(precision**-0.5).fillna(DEPARTMENT_SD).to_numpy(float)
-    moved = rows[[*SERIES, "period"]].assign(units=left.units, price=left.price, weight=left.weight)
+    moved = rows[[*SERIES, "period"]].assign(units=units, price=left.price, weight=left.weight)
     moved = moved[moved["period"] >= pd.Timestamp(start)].reset_index(drop=True)
-    return np.minimum(slope, LEAST_ELASTIC), error, pd.factorize(department)[0], moved
+    return np.minimum(slope, LEAST_ELASTIC), error, pd.factorize(department)[0], cross, moved
+
+
+def _cross(left: Residuals) -> float:
+    """The shop's elasticity to the rest of a category, beside the own one; not below zero."""
+    prices = np.column_stack([left.price, left.beside[:, 0]])
+    gram = prices.T @ (left.weight[:, None] * prices)
+    if gram[1, 1] <= 1e-9 * gram[0, 0]:
+        return 0.0
+    return max(float(np.linalg.solve(gram, prices.T @ (left.weight * left.units))[1]), 0.0)

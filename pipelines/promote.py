@@ -69,8 +69,9 @@ def write_bundle(
     saved = {name: registry.download(name, pair[name], folder / ".saved" / name) for name in pair}
     for file in ("response.tflite", "response.json"):
         shutil.copy2(saved["response"] / file, folder / file)
-    shutil.copy2(settings.features / "price_book.parquet", folder / "price_book.parquet")
-    _forecast(saved["demand"], as_of, params, settings).to_parquet(folder / "forecast.parquet")
+    history = panel(as_of, params, settings)
+    _price_book(saved["response"], history, settings).to_parquet(folder / "price_book.parquet")
+    _forecast(saved["demand"], history, params).to_parquet(folder / "forecast.parquet")
     shutil.rmtree(folder / ".saved")
     about = {
         "models": {name: {"version": version} for name, version in pair.items()},
@@ -85,14 +86,25 @@ def write_bundle(
     write_json(folder / "bundle.json", about)
 
 
-def _forecast(saved: Path, as_of: date, params: Params, settings: Settings) -> pd.DataFrame:
+def _price_book(saved: Path, history: pd.DataFrame, settings: Settings) -> pd.DataFrame:
+    """The price book, with what a lower price takes from the shop's own substitutes."""
+    import pandas as pd
+
+    from models.response import ResponseModel
+    from models.substitutes import cannibalised, recent_units
+
+    book = pd.read_parquet(settings.features / "price_book.parquet")
+    lost = cannibalised(ResponseModel.load(saved), book, recent_units(history))
+    return book.assign(cannibalised=lost)
+
+
+def _forecast(saved: Path, history: pd.DataFrame, params: Params) -> pd.DataFrame:
     """Every series over the horizon, at its reference price and with no promotion planned."""
     import pandas as pd
 
     from models.backtest import SERIES
     from models.demand import DemandModel
 
-    history = panel(as_of, params, settings)
     latest = history.groupby(SERIES, as_index=False).tail(1)
     reference = latest["reference_price"].fillna(latest["price"])
     planned = pd.concat(

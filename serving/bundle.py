@@ -35,7 +35,7 @@ FILES = (
 )
 ANYWHERE = "all"  # the zone of a shop that prices as one
 GOLDEN = 64  # listings a bundle must quote soundly before it may serve
-MONEY = ("reference_price", "unit_cost", "map_price", "competitor_price")
+MONEY = ("reference_price", "unit_cost", "map_price", "competitor_price", "cannibalised")
 KIND = ("department", "category", "product_type")
 BOOK = ("sku", "zone", "list_price", "cost_assumed", "modelled", *MONEY, *KIND)
 

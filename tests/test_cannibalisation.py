@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from pricebook.cannibalisation import opportunity_cost
+from pricebook.config import Quote
+from pricebook.decision import Listings, decide_many
 from pricebook.market import Market, Offer, Spec
 
 SKUS = 6
@@ -45,3 +47,37 @@ def test_it_finds_what_the_true_market_would_lose():
     said = opportunity_cost(own, slopes.sum(axis=1) - own, sold, margin, market.category)
     assert np.corrcoef(said, true)[0, 1] > 0.9
     assert said.sum() == pytest.approx(true.sum(), rel=0.2)
+
+
+def price(lost, elasticity=-3.0):
+    one = np.ones(1)
+    listings = Listings(
+        sku=np.array(["a"], object),
+        zone=np.array(["all"], object),
+        list_price=np.array([1000]),
+        reference_price=1000 * one,
+        unit_cost=500 * one,
+        cost_assumed=np.zeros(1, bool),
+        map_price=np.nan * one,
+        competitor_price=np.nan * one,
+        modelled=np.ones(1, bool),
+        cannibalised=lost * one,
+    )
+    (decided,) = decide_many(listings, ["everyone"], Quote(), lambda _, __, r: r**elasticity)
+    return decided
+
+
+@given(st.floats(0, 2000), st.floats(0, 2000))
+def test_the_more_a_sku_takes_from_others_the_less_it_is_marked_down(one, other):
+    less, more = sorted((one, other))
+    assert price(less).price <= price(more).price <= 1000
+
+
+@given(st.floats(0, 2000))
+def test_what_it_takes_from_others_never_moves_its_floor(lost):
+    assert price(lost).floor == price(0.0).floor
+
+
+@given(st.floats(-0.99, -0.05))
+def test_an_inelastic_sku_stays_at_the_most_its_guardrails_allow(elasticity):
+    assert price(0.0, elasticity).price == 1000

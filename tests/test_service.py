@@ -41,6 +41,7 @@ BOOK = pd.DataFrame(
         "map_price": [None] * 6,
         "competitor_price": [None] * 6,
         "modelled": [True, True, False, True, True, True],
+        "cannibalised": [0.0] * 6,
     }
 ).astype(dict.fromkeys(("last_price", "unit_cost", "map_price", "competitor_price"), "Int64"))
 

@@ -1,0 +1,50 @@
+"""What a model says a listing takes from the rest of its category, aligned with the price book."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+
+from models.substitutes import cannibalised, recent_units
+
+BOOK = pd.DataFrame(
+    {
+        "sku": ["cola", "lemonade", "bread", "salt"],
+        "zone": "all",
+        "department": ["DRINKS", "DRINKS", "BAKERY", None],
+        "category": ["SODA", "SODA", "BREAD", None],
+        "unit_cost": [50.0, 60.0, None, 20.0],
+        "reference_price": [100.0, 110.0, 300.0, 80.0],
+    }
+)
+UNITS = pd.DataFrame({"sku": ["cola", "lemonade"], "zone": "all", "units": [30.0, 10.0]})
+
+
+def said(cross):
+    """A model as far as it is read: own elasticities of -2, and a cross one within SODA."""
+    own = pd.DataFrame({"sku": ["cola", "lemonade"], "zone": "all", "elasticity": -2.0})
+    others = own.assign(elasticity=cross, kind="category")
+    model = SimpleNamespace(
+        elasticities=lambda: own.assign(segment="everyone"), cross=lambda: others
+    )
+    return cannibalised(model, BOOK, UNITS)
+
+
+def test_a_unit_gained_costs_a_share_of_what_its_category_earns():
+    lost = said(0.3)
+    assert (lost[:2] > 0).all() and (lost[:2] < 50).all()
+    assert lost[0] < lost[1], "cola sells most of the category: it takes least from the rest"
+
+
+def test_a_listing_without_a_category_or_a_rival_takes_from_nobody():
+    assert said(1.0)[2:].tolist() == [0, 0]
+
+
+def test_without_a_cross_elasticity_nothing_is_taken():
+    assert not said(np.nan).any()
+
+
+def test_what_sells_is_the_mean_of_the_last_thirteen_periods():
+    periods = pd.date_range("2024-01-01", periods=20, freq="7D")
+    history = pd.DataFrame({"sku": "a", "zone": "all", "period": periods, "units": range(20)})
+    assert recent_units(history)["units"].tolist() == [13.0]
