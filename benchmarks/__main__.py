@@ -1,7 +1,40 @@
-"""Every benchmark in turn, each in a process of its own: `python -m benchmarks`."""
+"""Every benchmark in turn, each in a process of its own, then their page of the docs.
 
+    python -m benchmarks
+
+One that fails does not keep the others from running; the command then ends with its name.
+"""
+
+import argparse
 import subprocess
 import sys
 
-for name in ("forecast", "featurize"):
-    subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], check=True)
+RUNS = (
+    ("forecast",),
+    ("forecast", "--series", "all"),
+    ("training",),
+    ("response",),
+    ("censoring",),
+    ("profit",),
+    ("anyshop",),
+    ("featurize",),
+)
+
+
+def run(name: str, *arguments: str) -> bool:
+    command = [sys.executable, "-m", f"benchmarks.{name}", *arguments]
+    return subprocess.run(command, check=False).returncode == 0
+
+
+def main() -> None:
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
+    failed = [" ".join(asked) for asked in RUNS if not run(*asked)]
+    run("report")
+    if failed:
+        sys.exit(f"Not every benchmark ran to its end. Received: {', '.join(failed)}")
+
+
+if __name__ == "__main__":
+    main()

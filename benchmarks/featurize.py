@@ -3,12 +3,12 @@
     python -m benchmarks.featurize
 
 Reads the validated tables of PRICEBOOK_HOME and leaves them alone: each run has its own process
-and a home of its own in a temporary folder. A tenth is the skus whose hash ends in 0. Writes
-.pricebook/benchmarks/featurize.json.
+and a home of its own in a temporary folder. A tenth is the skus whose hash ends in 0.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import resource
 import subprocess
@@ -20,8 +20,8 @@ from typing import Any
 
 import duckdb
 
+from benchmarks.report import Bar, Plot, Row, show, write
 from pipelines.featurize import featurize
-from pipelines.files import write_json
 from pricebook.config import Settings, load_params
 
 MAX_MEMORY_MB = 3_000  # decimal, so stricter than 3 GiB
@@ -54,7 +54,7 @@ def measure(home: Path) -> dict[str, Any]:
 
 
 def _in_a_fresh_process(home: Path) -> dict[str, Any]:
-    command = [sys.executable, "-m", "benchmarks.featurize", str(home)]
+    command = [sys.executable, "-m", "benchmarks.featurize", "--measure", str(home)]
     run = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     found: dict[str, Any] = json.loads(run.stdout.splitlines()[-1])
     return found
@@ -77,7 +77,35 @@ def _copy(validated: Path, home: Path, tenth: bool) -> int:
     return rows
 
 
+def _rows(found: dict[str, dict[str, Any]]) -> list[Row]:
+    return [
+        {
+            "rows": name,
+            "rows in": run["rows_in"],
+            "seconds": run["seconds"],
+            "peak memory (MB)": run["peak_mb"],
+        }
+        for name, run in found.items()
+    ]
+
+
+def _bars(found: dict[str, dict[str, Any]]) -> list[Bar]:
+    ratio = found["all"]["seconds"] / (10 * found["tenth"]["seconds"])
+    return [
+        Bar("peak memory, MB", found["all"]["peak_mb"], MAX_MEMORY_MB),
+        Bar("time on all rows over ten times a tenth's", ratio, MAX_TIME_RATIO),
+    ]
+
+
 def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--measure", type=Path, metavar="HOME", help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.measure:
+        sys.stdout.write(json.dumps(measure(asked.measure)) + "\n")
+        return
     validated = Settings().validated
     if not (validated / "orders.parquet").exists():
         sys.exit(f"Run `pricebook ingest` and `pricebook validate` first. Received: {validated}")
@@ -87,27 +115,11 @@ def main() -> None:
             home = Path(folder) / name
             rows_in = _copy(validated, home, tenth=name == "tenth")
             found[name] = {"rows_in": rows_in, **_in_a_fresh_process(home)}
-    ratio = found["all"]["seconds"] / (10 * found["tenth"]["seconds"])
-    _report(found, ratio)
-    result = {**found, "time_ratio": ratio}
-    write_json(Settings().state / "benchmarks" / "featurize.json", result)
-    if found["all"]["peak_mb"] > MAX_MEMORY_MB or ratio > MAX_TIME_RATIO:
-        sys.exit("featurize is over its limits.")
-
-
-def _report(found: dict[str, dict[str, Any]], ratio: float) -> None:
-    lines = ["| rows in | seconds | peak memory (MB) |", "|---|---|---|"]
-    lines += [
-        f"| {run['rows_in']:,} | {run['seconds']:.1f} | {run['peak_mb']:,.0f} |"
-        for run in found.values()
-    ]
-    lines += [f"\nPeak memory is to stay under {MAX_MEMORY_MB:,} MB."]
-    lines += [f"Time on all rows is {ratio:.2f} x ten times a tenth's; at most {MAX_TIME_RATIO}."]
-    sys.stdout.write("\n".join(lines) + "\n")
+    title, rows, bars = "Featurize: memory and time", _rows(found), _bars(found)
+    show(title, rows, bars)
+    plot = Plot("rows", "seconds")
+    write("featurize", title, "python -m benchmarks.featurize", rows, bars, plot, **found)
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 1:
-        sys.stdout.write(json.dumps(measure(Path(sys.argv[1]))) + "\n")
-    else:
-        main()
+    main()

@@ -153,7 +153,7 @@ def draw(name: str, result: Row) -> None:
     values = [row[plot["value"]] for row in told][::-1]
     figure = Figure(figsize=(8, 1.0 + 0.36 * len(told)), layout="constrained")
     axes = figure.subplots()
-    colours = [BLUE if "ours" in label else GREY for label in names]
+    colours = [BLUE if "ours" in label or "Pricebook" in label else GREY for label in names]
     axes.bar_label(axes.barh(names, values, color=colours), [shown(v) for v in values], padding=3)
     axes.set(title=result["title"], xlabel=plot["value"])
     axes.spines[["top", "right"]].set_visible(False)

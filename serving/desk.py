@@ -227,6 +227,7 @@ def _fields(quote: Quote) -> Reply:
 
 def _features(listings: Listings) -> Iterator[Reply]:
     """What each quote was decided from, as plain values."""
-    columns = {name: column.tolist() for name, column in vars(listings).items()}
+    known = {name: column for name, column in vars(listings).items() if column is not None}
+    columns = {name: column.tolist() for name, column in known.items()}
     for row in zip(*columns.values(), strict=True):
         yield dict(zip(columns, row, strict=True))
