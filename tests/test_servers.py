@@ -37,6 +37,15 @@ time.sleep(600)
 """
 
 
+UP = """
+import signal, sys
+from pipelines.cli import main
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job inherits it ignored
+sys.argv = ["pricebook", "up"]
+main()
+"""
+
+
 def _quiet(text):
     del text
 
@@ -208,14 +217,13 @@ def test_down_with_nothing_up_says_so(settings):
 
 
 def test_interrupting_up_leaves_nothing(settings):
-    command = "from pipelines.cli import main; import sys; sys.argv = ['pricebook', 'up']; main()"
     env = {
         **os.environ,
         "PRICEBOOK_HOME": str(settings.home),
         "PRICEBOOK_AIRFLOW_PORT": str(settings.airflow_port),
     }
     running = subprocess.Popen(
-        [sys.executable, "-c", command], env=env, stdout=subprocess.PIPE, cwd=settings.home
+        [sys.executable, "-c", UP], env=env, stdout=subprocess.PIPE, cwd=settings.home
     )
     begun = _eventually(lambda: _begun(settings))
     running.send_signal(signal.SIGINT)
