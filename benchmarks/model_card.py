@@ -107,10 +107,12 @@ _SOURCES = """\
 - Hoerl & Kennard 1970, "Ridge regression", Technometrics 12(1): what a sku's own past expects.
 - Chernozhukov et al. 2018, "Double/debiased machine learning for treatment and structural parameters",
   Econometrics Journal 21(1): the price response.
+- Clarke & Polselli 2026, "Double machine learning for static panel models with fixed effects",
+  Econometrics Journal 29(1): the same with an effect for each series.
 - Santos Silva & Tenreyro 2006, "The log of gravity", Review of Economics and Statistics 88(4): counts
   with zeros.
-- Pearl 1988, Probabilistic Reasoning in Intelligent Systems, ch. 7; Paule & Mandel 1982: shrinkage and
-  pooling.
+- Pearl 1988, Probabilistic Reasoning in Intelligent Systems, ch. 7; Paule & Mandel 1982, "Consensus
+  values and weighting factors", Journal of Research of the NBS 87(5): shrinkage and pooling.
 - Tellis 1988, "The price elasticity of selective demand", Journal of Marketing Research 25(4);
   Bijmolt, van Heerde & Pieters 2005, "New empirical generalizations on the determinants of price
   elasticity", Journal of Marketing Research 42(2): the prior of the shop's elasticity.

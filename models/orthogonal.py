@@ -3,8 +3,8 @@
 Regressing units on price would give price the credit of all that comes with it (`controls`).
 Following double machine learning (Chernozhukov et al. 2018, "Double/debiased machine learning for
 treatment and structural parameters", the partially linear model) in its panel form (Clarke &
-Polselli 2023, "Double machine learning for static panel models with fixed effects"), both sides are
-freed of
+Polselli 2026, "Double machine learning for static panel models with fixed effects", Econometrics
+Journal 29(1)), both sides are freed of
 
 1. series effects, by the within transformation;
 2. the controls, by a ridge regression that is fitted on the *other* blocks of time, so that no row

@@ -9,8 +9,8 @@ elasticity. Standard errors come from the Laplace approximation around the mode,
 softplus by the delta method.
 
 The prior of the shop's elasticity has its median at -1.5 and a standard deviation of 1 before the
-softplus (90 % between -.5 and -3): grocery meta-analyses put the mean between -1.5 and -2.6
-(Tellis 1988; Bijmolt, van Heerde & Pieters 2005).
+softplus (90 % between -.5 and -3): meta-analyses put the mean of brands at -1.8 (Tellis 1988) and
+-2.6 (Bijmolt, van Heerde & Pieters 2005).
 """
 
 from __future__ import annotations

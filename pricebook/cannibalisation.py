@@ -1,9 +1,10 @@
 """What a lower price takes from the shop's own substitutes.
 
 A unit more of one sku is partly a unit less of another. With diversion proportional to share within
-the category, as in a logit (Train 2009, Discrete Choice Methods with Simulation, ch. 4; the use of
-diversion ratios in pricing: Farrell & Shapiro 2010, "Antitrust evaluation of horizontal mergers",
-B.E. Journal of Theoretical Economics 10(1)), it costs the margin of what would have sold instead.
+the category, as in a nested logit (Train 2009, Discrete Choice Methods with Simulation, ch. 4; the
+use of diversion ratios in pricing: Farrell & Shapiro 2010, "Antitrust evaluation of horizontal
+mergers", B.E. Journal of Theoretical Economics 10(1)), it costs the margin of what would have sold
+instead.
 """
 
 from __future__ import annotations

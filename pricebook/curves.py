@@ -150,7 +150,7 @@ class Logit:
         """c + (1 + W(exp(utility - b c - 1))) / b, with Lambert's W.
 
         Aravindakshan & Ratchford 2011, "Solving share equations in logit models using the
-        Lambert W function".
+        LambertW function", Review of Marketing Science 9(1).
         """
         return unit_cost + (1 + lambert_w_exp(self._log_odds(unit_cost) - 1)) / self.slope
 

@@ -45,7 +45,7 @@ def rmsse(actual: ArrayLike, forecast: ArrayLike, history: ArrayLike) -> float:
 
     Below 1, the forecast is closer than the one-step naive forecast was in sample. A series whose
     history never changes has no scale and is left out. Makridakis, Spiliotis and Assimakopoulos
-    (2022), "M5 accuracy competition", IJF 38(4), eq. 1.
+    (2022), "M5 accuracy competition", IJF 38(4).
 
     Args:
         actual: [series, horizon].
