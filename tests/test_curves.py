@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from pricebook.curves import (
@@ -24,7 +24,10 @@ linear = st.builds(Linear, st.floats(500, 5000), st.floats(0.1, 5))
 quadratic = st.builds(Quadratic, st.floats(500, 5000), st.floats(0, 5), st.floats(1e-4, 0.05))
 elastic = st.builds(ConstantElasticity, st.floats(1, 100), st.floats(50, 500), st.floats(-6, -1.2))
 logit = st.builds(Logit, st.floats(1, 100), st.floats(-2, 8), st.floats(0.005, 0.1))
-curves = st.one_of(linear, quadratic, elastic, logit)
+families = {"linear": linear, "quadratic": quadratic, "constant": elastic, "logit": logit}
+curves = st.one_of(*families.values())
+of_each_family = pytest.mark.parametrize("family", families.values(), ids=families)
+STEP = 1.00001
 
 
 def brute_force(curve: Curve, cost: float) -> float:
@@ -32,8 +35,10 @@ def brute_force(curve: Curve, cost: float) -> float:
     return float(max((ladder - cost) * curve.demand(ladder)))
 
 
-@given(curves, costs)
-def test_no_rung_of_a_fine_ladder_earns_more_than_the_optimum(curve, cost):
+@of_each_family
+@given(data=st.data(), cost=costs)
+def test_no_rung_of_a_fine_ladder_earns_more_than_the_optimum(family, data, cost):
+    curve = data.draw(family)
     best = profit(curve, curve.optimum(cost), cost)
     assert best >= brute_force(curve, cost) * (1 - 1e-9) - 1e-9
 
@@ -47,12 +52,31 @@ def test_the_search_finds_the_closed_form(curve, cost):
     )
 
 
-@given(curves, prices)
-def test_elasticity_is_the_slope_of_log_demand(curve, price):
-    up, down = curve.demand(price * 1.0001), curve.demand(price / 1.0001)
-    if down > up > 1e-6:
-        measured = math.log(up / down) / (2 * math.log(1.0001))
-        assert curve.elasticity(price) == pytest.approx(measured, rel=2e-2, abs=1e-3)
+@of_each_family
+@given(data=st.data(), price=prices)
+def test_elasticity_is_the_slope_of_log_demand(family, data, price):
+    curve = data.draw(family)
+    dearer, cheaper = curve.demand(price * STEP), curve.demand(price / STEP)
+    assume(dearer > 1e-3)
+    measured = math.log(dearer / cheaper) / (2 * math.log(STEP))
+    assume(measured > -100)  # nearer to the choke price the slope turns within the step
+    assert curve.elasticity(price) == pytest.approx(measured, rel=1e-4, abs=1e-5)
+
+
+@of_each_family
+@given(data=st.data(), cost=costs)
+def test_the_margin_at_the_optimum_is_one_over_the_elasticity(family, data, cost):
+    curve = data.draw(family)
+    price = curve.optimum(cost)
+    assume(curve.demand(price) > 1e-3)
+    assert (price - cost) / price == pytest.approx(-1 / curve.elasticity(price), rel=1e-6)
+
+
+@given(linear, costs)
+def test_a_quadratic_curve_without_curvature_is_a_linear_one(curve, cost):
+    bent = Quadratic(curve.intercept, curve.slope, 0)
+    assert bent.optimum(cost) == pytest.approx(curve.optimum(cost))
+    assert bent.elasticity(cost) == pytest.approx(curve.elasticity(cost))
 
 
 @given(curves, prices, prices)
