@@ -260,6 +260,41 @@ def test_weeks_before_a_launch_are_not_weeks_without_demand(model, past_and_plan
     )
 
 
+def lives():
+    """A panel of four kinds of series: steady, sold once in seven weeks, late, and gone."""
+    panel = market(series=32)
+    kind, week = panel["sku"].str[1:].astype(int) % 4, panel.groupby("sku").cumcount()
+    rarely = np.random.default_rng(1).random(len(panel)) < 1 / 7
+    asleep = ((kind == 2) & (week < 30)) | ((kind == 3) & (week >= 25))
+    units = panel["units"].where(kind != 1, rarely.astype(int)).where(~asleep, 0)
+    return panel.assign(units=units), kind.map(dict(enumerate(("steady", "rare", "late", "gone"))))
+
+
+@pytest.fixture(scope="module")
+def by_life():
+    """What is forecast and what was sold, a row a series and step, indexed by kind."""
+    panel, kind = lives()
+    history, plan = split(panel)
+    said = fit(history, SMALL, HORIZON, 7, quiet).forecast(history, plan)
+    sold = plan.assign(kind=kind)[["sku", "period", "units", "kind"]]
+    return said.merge(sold, on=["sku", "period"]).set_index("kind")
+
+
+def test_a_series_that_sells_rarely_is_forecast_to_sell_rarely(by_life):
+    rare = by_life.loc["rare"]
+    assert 0.03 < rare["mean"].mean() < 0.35
+    assert (rare["q50"] < 0.5).all()
+
+
+def test_a_series_that_vanished_is_forecast_to_sell_nothing(by_life):
+    assert by_life.loc["gone", "mean"].max() < 0.1
+
+
+def test_a_series_whose_first_sale_is_late_is_forecast_at_its_own_level(by_life):
+    sold, said = (by_life.loc["late"].groupby("sku")[name].sum() for name in ("units", "mean"))
+    assert wape(sold, said) < 0.3 and np.corrcoef(sold, said)[0, 1] > 0.8
+
+
 def test_intervals_that_held_too_little_are_widened():
     sold = np.random.default_rng(0).normal(50, 10, (100, 3))
     levels = np.array([-2, -1.5, -0.6, 0, 0.6, 1.5, 2]) * 5
