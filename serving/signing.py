@@ -1,85 +1,105 @@
-"""Signatures: whoever holds the key can check a quote at checkout with no look-up.
+"""Signatures: whoever holds the keys can check a quote at checkout with no look-up.
 
 Signed is what a shopper may see; costs, floors and reasons are not part of it.
 """
 
 from __future__ import annotations
 
-import hashlib
 import hmac
-import json
-import os
-import secrets
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
+from operator import itemgetter
 from typing import Any
 
+from pydantic_core import to_json
+
+from ledger.signing_keys import signing_keys
 from pricebook.config import Settings
-from pricebook.errors import ConfigError
 
-SIGNED = (
-    "quote_id",
-    "sku",
-    "zone",
-    "currency",
-    "price",
-    "list_price",
-    "personalised",
-    "disclosure",
-    "issued_at",
-    "expires_at",
-)
-SHORTEST_KEY = 16  # characters
+# The signed fields in the order they are signed, and what each may be; the instants come last.
+SIGNED: dict[str, tuple[type, ...]] = {
+    "quote_id": (str,),
+    "sku": (str,),
+    "zone": (str,),
+    "currency": (str,),
+    "price": (int,),
+    "list_price": (int,),
+    "lowest_30d": (int, type(None)),
+    "personalised": (bool,),
+    "disclosure": (str, type(None)),
+    "issued_at": (str, datetime),
+    "expires_at": (str, datetime),
+}
+_signed_values = itemgetter(*SIGNED)
 
 
-def signing_key(settings: Settings) -> bytes:
-    """The key from PRICEBOOK_SIGNING_KEY, else the home's own, made on first use for its owner.
+@dataclass(frozen=True)
+class KeyRing:
+    """Secrets by key id: `current` signs, and each checks what it signed."""
+
+    secrets: Mapping[str, bytes] = field(repr=False)
+    current: str
+
+    def sign(self, fields: Mapping[str, Any]) -> str:
+        """`<key id>.<HMAC-SHA256 in hex>` of the signed fields."""
+        return f"{self.current}.{_mark(self.secrets[self.current], _canonical(fields))}"
+
+    def check(self, fields: Mapping[str, Any], now: datetime) -> str | None:
+        """None for a quote of this shop that still stands, else what is wrong, in a word.
+
+        `unsigned`: it has no signature. `malformed`: a signed field is absent or is none.
+        `foreign`: no key of ours has signed it. `tampered`: it was signed, but not like this.
+        `expired`: it was ours, until a moment ago. Never raises, whatever `fields` hold.
+        """
+        signature = fields.get("signature")
+        if not signature:
+            return "unsigned"
+        text = _checked(fields)
+        if text is None or not isinstance(signature, str):
+            return "malformed"
+        key, _, mark = signature.partition(".")
+        if key not in self.secrets:
+            return "foreign"
+        ours = _mark(self.secrets[key], text).encode()
+        if not hmac.compare_digest(ours, mark.encode(errors="replace")):
+            return "tampered"
+        return "expired" if now >= _utc(fields["expires_at"]) else None
+
+
+def load(settings: Settings, at: datetime) -> KeyRing:
+    """The keys as they are at an instant; to be loaded again every few seconds (`SETTLES`).
 
     Raises:
-        ConfigError: the key is too short to keep a secret.
+        ConfigError: a key is too short to keep a secret, or the file is not as it was written.
     """
-    key = settings.signing_key or _key_file(settings.state / "signing.key")
-    if len(key) < SHORTEST_KEY:
-        raise ConfigError(
-            f"A signing key has at least {SHORTEST_KEY} characters. Received: {len(key)} characters"
-        )
-    return key.encode()
+    keys = signing_keys(settings, at)
+    return KeyRing(keys, current=next(iter(keys)))
 
 
-def _key_file(path: Path) -> str:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if not path.exists():
-        partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(secrets.token_hex(32))
-        try:
-            os.link(partial, path)  # the first of two workers wins
-        except FileExistsError:
-            pass
-        finally:
-            partial.unlink()
-    return path.read_text().strip()
+def _canonical(fields: Mapping[str, Any]) -> bytes:
+    """The JSON array of the signed values; instants in UTC, so text and datetime are one."""
+    *values, issued_at, expires_at = _signed_values(fields)
+    return to_json([*values, _utc(issued_at), _utc(expires_at)])
 
 
-def sign(fields: Mapping[str, Any], key: bytes) -> str:
-    """HMAC-SHA256, in hex, over the canonical JSON of the signed fields.
-
-    Instants may be datetimes or their ISO text, so a quote checks the same before and after HTTP.
-    """
-    signed = {name: _plain(name, fields[name]) for name in SIGNED}
-    text = json.dumps(signed, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
-
-
-def verify(fields: Mapping[str, Any], key: bytes) -> bool:
-    """Whether a quote's signature is this key's, over the fields as they are."""
-    return hmac.compare_digest(sign(fields, key), str(fields["signature"]))
+def _checked(fields: Mapping[str, Any]) -> bytes | None:
+    """The canonical form of fields nobody vouches for; None where they are not a quote's."""
+    try:
+        if all(type(fields[name]) in types for name, types in SIGNED.items()):
+            return _canonical(fields)
+    except (KeyError, ValueError, OverflowError):  # absent; no date, or no text; no such year
+        pass
+    return None
 
 
-def _plain(name: str, value: Any) -> Any:
-    if not name.endswith("_at"):
-        return value
-    instant = value if isinstance(value, datetime) else datetime.fromisoformat(value)
-    return instant.astimezone(UTC).isoformat()
+def _utc(instant: str | datetime) -> datetime:
+    """An instant in UTC; a ValueError where the text is none, or the zone is not said."""
+    known = datetime.fromisoformat(instant) if isinstance(instant, str) else instant
+    if known.tzinfo is None:
+        raise ValueError(f"An instant has a zone. Received: {instant}")
+    return known.astimezone(UTC)
+
+
+def _mark(secret: bytes, text: bytes) -> str:
+    return hmac.digest(secret, text, "sha256").hex()
