@@ -122,8 +122,14 @@ def batches(
     powers = {"mean": MEAN_SIZE_POWER, "quantiles": QUANTILE_SIZE_POWER}
     weights = {name: _weight(scale**power, sold.shape[1]) for name, power in powers.items()}
     goals = dict.fromkeys(powers, sold)
-    whole = tf.data.Dataset.from_tensor_slices((inputs, goals, weights))
-    return whole.shuffle(len(sold), seed=seed).batch(size).prefetch(2)
+    whole = tf.nest.map_structure(tf.constant, (inputs, goals, weights))
+    order = tf.data.Dataset.range(len(sold)).shuffle(len(sold), seed=seed).batch(size)
+    return order.map(lambda rows: _gathered(whole, rows)).prefetch(2)
+
+
+def _gathered(arrays: Any, rows: Any) -> Any:
+    """A batch at once: window by window costs three times as much."""
+    return tf.nest.map_structure(lambda array: tf.gather(array, rows), arrays)
 
 
 def _weight(size: Floats, horizon: int) -> Floats:
