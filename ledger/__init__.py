@@ -1,4 +1,4 @@
-"""The durable record: alerts, verdicts and published prices.
+"""The durable record: alerts, verdicts, published prices, and keys (`keys`, `signing_keys`).
 
     ledger = open_ledger("sqlite:///ledger.db")
     raise_alert(ledger, failure, run="nightly", seen_at=clock.now())

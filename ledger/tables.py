@@ -104,6 +104,21 @@ class PriceRow(Base):
     why: Mapped[str]
 
 
+class KeyRow(Base):
+    """An API key, by the SHA-256 of its secret; kept when revoked, so that it stays known."""
+
+    __tablename__ = "api_keys"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    scopes: Mapped[list[Any]]
+    per_second: Mapped[float | None]
+    digest: Mapped[str]
+    made_at: Mapped[datetime]
+    expires_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+
+
 def open_ledger(url: str) -> Ledger:
     """Open the ledger at a SQLAlchemy URL, making its tables on first use.
 

@@ -7,7 +7,7 @@ PricebookError
 ├── EmptyHistory           nothing to learn from before the cut-off
 ├── LeakageError           a feature from the future reached a training row
 ├── LineageError           data on disk is not the data that was recorded
-├── LedgerError            an alert or verdict does not exist, or the ledger cannot be opened
+├── LedgerError            an alert, verdict or key does not exist, or the ledger cannot be opened
 ├── RegistryError          a model version or alias does not exist
 ├── ServiceError           a server could not be started, reached or stopped
 └── UnknownSku             a quote for something the price book does not list
@@ -45,7 +45,7 @@ class LineageError(PricebookError):
 
 
 class LedgerError(PricebookError):
-    """An alert or verdict does not exist, or the ledger cannot be opened."""
+    """An alert, verdict or key does not exist, or the ledger cannot be opened."""
 
 
 class RegistryError(PricebookError):

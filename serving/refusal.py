@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -15,9 +16,16 @@ B = TypeVar("B", bound=BaseModel)
 class Refusal(Exception):
     """A request that is not answered: HTTP status, a word for programs, and one for people."""
 
-    def __init__(self, status: int, error: str, detail: str, received: Any = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        error: str,
+        detail: str,
+        received: Any = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(detail)
-        self.status = status
+        self.status, self.headers = status, headers
         self.body = {"error": error, "detail": detail, "received": _echo(received)}
 
 
