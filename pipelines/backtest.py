@@ -1,7 +1,8 @@
 """backtest: how Pricebook would have forecast this shop, beside what it would otherwise use.
 
 Every origin refits on what was known then. Prices and promotions of the periods to come count as
-planned. Needs no server: it reads the feature files, and makes them if they are missing or stale.
+planned. Needs no server: it reads the feature files, and makes its own where those are missing or
+of another cut-off or level.
 """
 
 from __future__ import annotations
@@ -63,7 +64,8 @@ def backtest(as_of: date, params: Params, settings: Settings, asked: Asked) -> d
     import pandas as pd
 
     horizon = asked.horizon or params.train.horizon
-    panel = largest_series(history(as_of, params, settings), asked.series)
+    judged = judged_home(as_of, params, settings)
+    panel = largest_series(history(as_of, params, judged), asked.series)
     told = pd.concat(_forecasts(panel, params, horizon, asked), ignore_index=True)
     past = panel[panel["period"] < told["period"].min()]
     report = {
@@ -82,16 +84,24 @@ def backtest(as_of: date, params: Params, settings: Settings, asked: Asked) -> d
     return {**report, "folder": str(folder)}
 
 
-def history(as_of: date, params: Params, settings: Settings) -> pd.DataFrame:
-    """Every series before `as_of` with its labels, from the feature files of this home.
+def judged_home(as_of: date, params: Params, settings: Settings) -> Settings:
+    """This home if its features are of that cut-off and level; else one inside it, brought to them.
 
-    Runs ingest, validate and featurize first where the files are missing, or were made for another
-    cut-off or level.
+    What the shop trains on and serves from, and its alerts, stay as they are.
     """
+    if not _stale(as_of, params, settings):
+        return settings
+    inside = {"home": settings.state / "judged", "ledger_url": None}
+    judged = Settings(**settings.model_dump() | inside)
+    if _stale(as_of, params, judged):
+        _refresh(as_of, params, judged)
+    return judged
+
+
+def history(as_of: date, params: Params, settings: Settings) -> pd.DataFrame:
+    """Every series before `as_of` with its labels, from the feature files of a home."""
     import pandas as pd
 
-    if _stale(as_of, params, settings):
-        _refresh(as_of, params, settings)
     rows = pd.read_parquet(settings.features / "sku_period.parquet")
     rows = rows[rows["event_timestamp"] <= cutoff(as_of, params.shop.timezone)]
     book = pd.read_parquet(settings.features / "price_book.parquet", columns=[*SERIES, *LABELS])

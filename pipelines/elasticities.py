@@ -6,7 +6,7 @@ import logging
 from datetime import date
 from typing import Any
 
-from pipelines.backtest import history, largest_series
+from pipelines.backtest import history, judged_home, largest_series
 from pipelines.files import atomic_dir, write_json
 from pricebook.config import Params, Settings
 
@@ -33,8 +33,9 @@ def elasticities(
 
     from models import plots, response
 
-    panel = largest_series(history(as_of, params, settings), series)
-    segments = pd.read_parquet(settings.features / "segment_period.parquet")
+    judged = judged_home(as_of, params, settings)
+    panel = largest_series(history(as_of, params, judged), series)
+    segments = pd.read_parquet(judged.features / "segment_period.parquet")
     segments["period"] = pd.to_datetime(segments["period"])
     model = response.fit(panel, segments, params.train.response, params.train.seed, _tell)
     own, by_sku, cross = model.elasticities(), model.by_sku(), model.cross()

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date
+from importlib import import_module
+from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
+import yaml
+from typer.testing import CliRunner, Result
 
 from pricebook.config import REPO_ROOT, Params, Settings, load_params
 
 AS_OF = date(2018, 1, 1)
+SKUS, ZONES, WEEKS, ELASTICITY = 8, ("north", "south"), 60, -2.0
 
 
 @pytest.fixture(scope="session")
@@ -50,3 +57,61 @@ def promoted(featured: Settings, params: Params) -> Iterator[Settings]:
     assert verdict["passed"], verdict["refusals"]
     promote(verdict, params, featured)
     yield featured
+
+
+@pytest.fixture(scope="session")
+def kiosk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The home of a made-up shop of two zones: its orders, its products and its params."""
+    home = tmp_path_factory.mktemp("kiosk")
+    _orders().to_parquet(home / "orders.parquet")
+    skus = pd.DataFrame({"sku": [f"sku{n}" for n in range(SKUS)], "category": ["tea", "jam"] * 4})
+    skus.to_parquet(home / "products.parquet")
+    files = {name: {"path": f"{name}.parquet", "money": "minor"} for name in ("orders", "products")}
+    params = {
+        "as_of": "2025-02-24",
+        "shop": {"name": "kiosk", "source": "files", "by_zone": True, "files": files},
+        "featurize": {"min_periods": 20},
+        "train": {
+            "demand": {"context": 8, "units": 8, "epochs": 4, "learning_rate": 0.01},
+            "response": {"epochs": 60},
+        },
+    }
+    (home / "params.yaml").write_text(yaml.safe_dump(params))
+    return home
+
+
+def _orders() -> pd.DataFrame:
+    """A line a sku, zone and week in which it sold; demand falls with price as ELASTICITY says."""
+    random = np.random.default_rng(3)
+    keys = pd.MultiIndex.from_product([range(SKUS), ZONES, range(WEEKS)])
+    sku, zone, week = (keys.get_level_values(level) for level in range(3))
+    ratio = np.where(random.random(len(keys)) < 0.3, 0.8, 1.0) * random.lognormal(
+        0, 0.05, len(keys)
+    )
+    units = random.poisson((8 + 3 * sku) * ratio**ELASTICITY)
+    lines = pd.DataFrame(
+        {
+            "order_id": [f"{z}-{s}-{w}" for s, z, w in keys],
+            "ordered_at": pd.Timestamp("2024-01-01 12:00", tz="UTC")
+            + pd.to_timedelta(7 * week, "D"),
+            "sku": [f"sku{number}" for number in sku],
+            "zone": zone,
+            "quantity": units,
+            "net_amount": np.rint((300 + 100 * sku) * ratio).astype(int) * units,
+        }
+    )
+    return lines[lines["quantity"] > 0]
+
+
+@pytest.fixture(scope="session")
+def pricebook(kiosk: Path) -> Callable[..., Result]:
+    """Run a `pricebook` command in the kiosk, or with its params in another home."""
+    from pipelines.cli import app
+
+    import_module("dvc")  # its log keeps the stream it finds first, and CliRunner closes its own
+
+    def run(*words: str, home: Path = kiosk, params: Path = kiosk / "params.yaml") -> Result:
+        where = {"PRICEBOOK_HOME": str(home), "PRICEBOOK_PARAMS": str(params)}
+        return CliRunner().invoke(app, words, env=where)
+
+    return run

@@ -189,7 +189,7 @@ def _find(path: Path, setting: str) -> list[Path]:
     if path.exists():
         return _readable([path], f"{setting}: neither .csv, .tsv (or .gz of them) nor .parquet")
     matches = sorted(Path(path.anchor).glob(path.relative_to(path.anchor).as_posix()))
-    return _readable(matches, f"{setting}: no such file or folder, and no file matches it")
+    return _readable(matches, f"{setting}: no such file or folder, and no file matches {path}")
 
 
 def _readable(paths: list[Path], otherwise: str) -> list[Path]:
