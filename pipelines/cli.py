@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.logging import RichHandler
 from rich.table import Table
 
-from pipelines import alerts
+from pipelines import alerts, keys
 from pricebook.config import Params, Settings, load_params
 from pricebook.errors import ConfigError, PricebookError
 
@@ -26,6 +26,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(alerts.app, name="alerts")
+app.add_typer(keys.app, name="keys")
 console = Console()
 
 AsOf = Annotated[

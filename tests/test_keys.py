@@ -6,9 +6,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 from ledger import keys, open_ledger
+from ledger.clock import now
 from ledger.keys import Grant, Key, Keys, Refused, Scope
+from ledger.signing_keys import signing_keys
+from pipelines.cli import app
 from pricebook.config import Settings
 from pricebook.errors import LedgerError
 from serving.guard import ANYONE, Bucket, Guard, keys_in
@@ -309,3 +313,40 @@ def test_a_ledger_whose_keys_cannot_be_read_is_an_error_of_the_ledger(tmp_path):
         session.connection().exec_driver_sql("DROP TABLE api_keys")
     with pytest.raises(LedgerError, match="cannot be read"):
         keys.load(ledger)
+
+
+@pytest.fixture
+def command(tmp_path, monkeypatch):
+    """Runs `pricebook keys ...` in a home of its own; returns what it printed."""
+    monkeypatch.setenv("PRICEBOOK_HOME", str(tmp_path))
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*words):
+        done = CliRunner().invoke(app, ["keys", *words])
+        assert done.exit_code == 0, done.output
+        return done.stdout.strip()
+
+    return run
+
+
+def test_a_key_issued_by_command_is_printed_alone_and_opens_the_guard(command, tmp_path):
+    text = command("issue", "till", "--scope", "quote", "--scope", "events", "--per-second", "50")
+    guard = Guard(keys_in(Settings(home=tmp_path)), now)
+    assert guard.allow(bearer(text), "events") == "till"
+
+
+def test_the_list_tells_what_each_key_is_for_and_how_it_stands(command):
+    assert "the service is open" in command()
+    first = command("issue", "till [1]", "--scope", "quote", "--expires", "2999-01-01")
+    second = command("rotate", id_of(first), "--overlap-hours", "0")
+    assert id_of(second) in command("revoke", id_of(second))
+    rows = [line.split() for line in command("list").splitlines()[1:]]
+    assert {row[0]: row[-1] for row in rows} == {id_of(first): "expired", id_of(second): "revoked"}
+    assert all(row[1:4] == ["till", "[1]", "quote"] for row in rows)
+
+
+def test_the_signing_key_is_rotated_by_command(command, tmp_path):
+    settings = Settings(home=tmp_path)
+    first = signing_keys(settings, NOON)
+    made = command("rotate-signing").split()[0]
+    assert set(signing_keys(settings, NOON)) == {made, *first}
