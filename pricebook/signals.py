@@ -144,7 +144,7 @@ class Windows:
 
     RIVALS = 100
 
-    def __init__(self, most: int = 30_000, most_ids: int = 500_000) -> None:
+    def __init__(self, most: int = 20_000, most_ids: int = 500_000) -> None:
         self._most, self._most_ids = most, most_ids
         self._seen: dict[int, int] = {}  # hash of an id: the minute of its event
         self._arrived: deque[int] = deque()  # the same hashes, as they came

@@ -1,0 +1,57 @@
+"""What `POST /events` takes: each kind with its own fields, and errors that name item and field."""
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+
+from pricebook.signals import Event
+from serving.events import EXAMPLES, EventsRequest
+from serving.refusal import Refusal, parse
+
+STOCK = {
+    "event_id": "e1",
+    "occurred_at": "2026-01-05T13:00:00+01:00",
+    "kind": "stock",
+    "sku": "milk",
+    "on_hand": 3,
+}
+ABSENT = object()
+
+
+def taken(*items):
+    return parse(EventsRequest, json.dumps({"items": items}).encode()).events()
+
+
+def test_a_body_becomes_events():
+    noon = datetime(2026, 1, 5, 12, tzinfo=UTC)
+    assert taken(STOCK) == [Event("e1", noon, "stock", sku="milk", on_hand=3)]
+
+
+def test_the_example_is_taken():
+    assert [one.kind for one in taken(*EXAMPLES[0]["items"])] == ["view", "competitor_price"]
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "told"),
+    [
+        ("on_hand", -1, r"items\.1\.stock\.on_hand: Input should be greater than or equal to 0"),
+        ("on_hand", "3", r"items\.1\.stock\.on_hand: Input should be a valid integer"),
+        ("on_hand", ABSENT, r"items\.1\.stock\.on_hand: Field required"),
+        ("price", 9, r"items\.1\.stock\.price: Extra inputs are not permitted"),
+        ("occurred_at", "2026-01-05T12:00:00", r"items\.1\.stock\.occurred_at: .* timezone"),
+        ("kind", "sale", r"items\.1: Input tag 'sale' .* 'view', 'cart', 'search', 'order'"),
+        ("kind", ABSENT, r"items\.1: .* 'kind'"),
+    ],
+)
+def test_a_wrong_event_is_refused_by_its_index_and_field(field, value, told):
+    wrong = {name: v for name, v in {**STOCK, field: value}.items() if v is not ABSENT}
+    with pytest.raises(Refusal, match=told) as refused:
+        taken(STOCK, wrong)
+    assert refused.value.status == 422
+
+
+@pytest.mark.parametrize("count", [0, 1001])
+def test_a_batch_has_one_to_a_thousand_events(count):
+    with pytest.raises(Refusal, match="items: List should have at"):
+        taken(*[STOCK] * count)
