@@ -44,7 +44,7 @@ class Refused(StrEnum):
 
 @dataclass(frozen=True)
 class Grant:
-    """What a key allows; `per_second` requests at most, as many as come if None.
+    """What a key allows; `per_second` quotes or events at most, as many as come if None.
 
     Raises:
         LedgerError: it has no name or scope, or allows nothing.

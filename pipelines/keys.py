@@ -33,7 +33,8 @@ def issue(
     name: Annotated[str, typer.Argument(help="Who will hold it.")],
     scope: Annotated[list[Scope], typer.Option(help="What it is for; give it once for each.")],
     per_second: Annotated[
-        float | None, typer.Option(help="Requests a second, at most; no limit if not given.")
+        float | None,
+        typer.Option(help="Quotes or events a second, at most; no limit if not given."),
     ] = None,
     expires: Annotated[
         datetime | None,
