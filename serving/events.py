@@ -69,33 +69,35 @@ EventRequest = Annotated[
     ViewOrCart | Search | Order | Stock | CompetitorPrice, Field(discriminator="kind")
 ]
 
-EXAMPLES = [
-    {
-        "items": [
-            {
-                "event_id": "3f0c",
-                "occurred_at": "2026-01-05T12:00:00Z",
-                "kind": "view",
-                "sku": "1082185",
-                "customer_id": "1228",
-            },
-            {
-                "event_id": "77ab",
-                "occurred_at": "2026-01-05T12:00:01Z",
-                "kind": "competitor_price",
-                "sku": "1082185",
-                "competitor": "corner shop",
-                "price": 95,
-            },
-        ]
-    }
-]
-
 
 class EventsRequest(Body):
     """Events in any order; a single one is a batch of one. All are taken in, or none."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": EXAMPLES})
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "items": [
+                        {
+                            "event_id": "3f0c",
+                            "occurred_at": "2026-01-05T12:00:00Z",
+                            "kind": "view",
+                            "sku": "1082185",
+                            "customer_id": "1228",
+                        },
+                        {
+                            "event_id": "77ab",
+                            "occurred_at": "2026-01-05T12:00:01Z",
+                            "kind": "competitor_price",
+                            "sku": "1082185",
+                            "competitor": "corner shop",
+                            "price": 95,
+                        },
+                    ]
+                }
+            ]
+        }
+    )
 
     items: list[EventRequest] = Field(min_length=1, max_length=1000)
 
