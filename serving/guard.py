@@ -33,8 +33,9 @@ WHY = {
 class Bucket:
     """A token bucket: full at first, it holds `BURST` seconds of the rate, and one at least.
 
-    What costs more than it holds may be had of a full one, and is paid off before the next. A
-    clock set back earns nothing and owes nothing.
+    A batch is let in where a single one would be, and what it takes beyond the bucket is paid off
+    before the next: it neither has to be small nor to wait for a quiet second. A cost of 0 asks
+    only whether nothing is owed. A clock set back earns nothing and owes nothing.
     """
 
     level: float = math.inf
@@ -45,7 +46,7 @@ class Bucket:
         holds = max(1.0, rate * BURST)
         earned = max(0.0, (now - self.seen).total_seconds()) * rate
         self.level, self.seen = min(holds, self.level + earned), now
-        lacks = min(cost, holds) - self.level
+        lacks = min(cost, 1.0) - self.level
         if lacks > 0:
             return lacks / rate
         self.level -= cost
