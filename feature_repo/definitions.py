@@ -2,18 +2,20 @@
 
 `definitions(folder)` is for any home; the stages call it. At module level are those of the default
 home, for Feast's own command line. Every feature a model or a quote may read is listed here, and
-none is a protected attribute.
+none is a protected attribute. The live views are pushed by the service as events come in.
 """
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from feast import Entity, FeatureService, FeatureView, Field, FileSource, ValueType
+from feast import Entity, FeatureService, FeatureView, Field, FileSource, PushSource, ValueType
 from feast.types import Array, Bool, Float64, Int64, String, UnixTimestamp
 
 from pricebook.config import REPO_ROOT, Settings
+from pricebook.signals import DAY, FIGURES, LAST
 
 PERIOD_FEATURES = {
     "units": Int64,
@@ -60,6 +62,8 @@ SHOPPER_FEATURES = {
     "consent_personalised": Bool,
     "shopper_at": UnixTimestamp,
 }
+SKU_LIVE = {**dict.fromkeys((*FIGURES, *LAST), Int64), "sku_live_at": UnixTimestamp}
+SHOPPER_LIVE = {**dict.fromkeys(FIGURES, Int64), "shopper_live_at": UnixTimestamp}
 
 
 def _entity(name: str, description: str) -> Entity:
@@ -72,19 +76,40 @@ SEGMENT = _entity("segment", "a group of shoppers with like habits")
 SHOPPER = _entity("customer_id", "a shopper")
 
 
-def _view(
-    name: str, folder: Path, entities: list[Entity], features: dict[str, Any], meaning: str
-) -> FeatureView:
-    source = FileSource(
+def _file(name: str, folder: Path) -> FileSource:
+    return FileSource(
         name=f"{name}_file",
         path=str(folder / f"{name}.parquet"),
         timestamp_field="event_timestamp",
         created_timestamp_column="created_timestamp",
     )
+
+
+def _schema(entities: list[Entity], features: dict[str, Any]) -> list[Field]:
     keys = [Field(name=entity.join_key, dtype=String) for entity in entities]
-    fields = [Field(name=feature, dtype=dtype) for feature, dtype in features.items()]
+    return [*keys, *(Field(name=feature, dtype=dtype) for feature, dtype in features.items())]
+
+
+def _view(
+    name: str, folder: Path, entities: list[Entity], features: dict[str, Any], meaning: str
+) -> FeatureView:
+    schema, source = _schema(entities, features), _file(name, folder)
     return FeatureView(
-        name=name, entities=entities, schema=[*keys, *fields], source=source, description=meaning
+        name=name, entities=entities, schema=schema, source=source, description=meaning
+    )
+
+
+def _live(
+    name: str, folder: Path, entities: list[Entity], features: dict[str, Any], meaning: str
+) -> FeatureView:
+    """A view that is pushed; its file is only what Feast asks for, and is never written."""
+    return FeatureView(
+        name=name,
+        entities=entities,
+        schema=_schema(entities, features),
+        source=PushSource(name=f"{name}_push", batch_source=_file(name, folder)),
+        ttl=timedelta(seconds=DAY.seconds * DAY.buckets),
+        description=meaning,
     )
 
 
@@ -99,8 +124,14 @@ def definitions(folder: Path) -> dict[str, Entity | FeatureView | FeatureService
         ),
         "shopper": _view("shopper", folder, [SHOPPER], SHOPPER_FEATURES, "a shopper's own orders"),
     }
+    live = {
+        "sku_live": _live("sku_live", folder, [SKU, ZONE], SKU_LIVE, "what a sku is met with now"),
+        "shopper_live": _live(
+            "shopper_live", folder, [SHOPPER], SHOPPER_LIVE, "what a shopper does now"
+        ),
+    }
     entities = {"sku_entity": SKU, "zone": ZONE, "segment": SEGMENT, "shopper_entity": SHOPPER}
-    return {**entities, **views, **_services(**views)}
+    return {**entities, **views, **live, **_services(**views)}
 
 
 def _services(

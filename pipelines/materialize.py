@@ -37,6 +37,7 @@ KEYS = {
     "sku_segment": ("sku", "zone", "segment"),
     "shopper": ("customer_id",),
 }
+LIVE = ("sku_live", "shopper_live")  # pushed by the price service
 SERVICES = {
     "demand": ("sku_period",),
     "response": ("sku_segment",),
@@ -46,7 +47,7 @@ PERIOD_DAYS = {"day": 1, "week": 7, "month": 31}
 
 
 def open_store(settings: Settings) -> FeatureStore:
-    """The home's feature store; definitions are registered if it has none, or another home's."""
+    """The home's feature store; registered anew if it is another home's, or lacks a view."""
     from feast import FeatureStore
 
     # Ibis calls a DuckDB method that says it will go; that is theirs to mend, and fills the logs.
@@ -62,7 +63,9 @@ def _is_registered(store: FeatureStore, settings: Settings) -> bool:
     every: list[Any] = store.list_data_sources()
     sources = [source for source in every if source.name == "sku_period_file"]
     wanted = str(settings.features / "sku_period.parquet")
-    return bool(store.list_feature_services()) and [source.path for source in sources] == [wanted]
+    views = {view.name for view in store.list_feature_views()}
+    complete = views.issuperset([*KEYS, *LIVE]) and bool(store.list_feature_services())
+    return complete and [source.path for source in sources] == [wanted]
 
 
 def register(store: FeatureStore, settings: Settings) -> None:

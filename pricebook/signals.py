@@ -80,6 +80,7 @@ SPANS = {"hour": Span(300, 12), "day": DAY}
 PLURAL = {"view": "views", "cart": "carts", "search": "searches", "order": "orders"}
 NAMES = {kind: [f"{many}_{span}" for span in SPANS] for kind, many in PLURAL.items()}
 FIGURES = {name: SPANS[name.rpartition("_")[2]] for names in NAMES.values() for name in names}
+LAST = ("on_hand", "competitor_price")
 
 
 class Counts:
@@ -267,13 +268,17 @@ class Windows:
         """Every figure known of a sku in a zone; counts that are zero are left out."""
         counts = self._skus.get((sku, zone))
         found = {} if counts is None else counts.figures(now)
-        for name, value in (
-            ("on_hand", self.on_hand(sku, zone)),
-            ("competitor_price", self.competitor_price(sku, zone)),
-        ):
-            if value is not None:
-                found[name] = value
-        return found
+        last = (self.on_hand(sku, zone), self.competitor_price(sku, zone))
+        return found | {
+            name: value for name, value in zip(LAST, last, strict=True) if value is not None
+        }
+
+    def skus(self) -> list[Place]:
+        """Every sku in a zone that something is known of."""
+        return list({*self._skus, *self._told})
+
+    def shoppers(self) -> list[str]:
+        return list(self._shoppers)
 
     def shopper(self, customer_id: str, now: float) -> dict[str, int]:
         """Every count of a shopper that is not zero."""
