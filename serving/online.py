@@ -1,4 +1,4 @@
-"""What the online store knows of shoppers: segment and consent. The only Feast door in serving.
+"""The only Feast door in serving: the online store is asked of shoppers, and told live figures.
 
 A shopper's price must not hang on a store that does not answer: every look-up has a deadline, a
 store that failed is left alone for a while, and whoever asks meanwhile is told why at once.
@@ -7,12 +7,14 @@ store that failed is left alone for a while, and whoever asks meanwhile is told 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as Late
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from pricebook.config import Settings
@@ -25,9 +27,12 @@ log = logging.getLogger("pricebook.online")
 
 FEATURES = ("shopper:segment", "shopper:consent_personalised")
 DEADLINE = 0.25  # seconds a look-up may take
+FRESH = 30.0  # seconds that what is known of a shopper is good for
+MOST = 50_000  # shoppers remembered
 REST = 2.0  # seconds a store that failed is left alone
 # Serving never reads the offline store; naming a distant one spares the import of a local one.
 NO_OFFLINE_STORE = {"type": "remote", "host": "localhost"}
+KEYS = frozenset({"sku", "zone", "customer_id"})
 NOBODY = ""  # a customer nobody is; asking for it shows whether the store answers
 
 
@@ -43,8 +48,11 @@ class Known:
     consented: bool | None
 
 
+NEVER = (float("-inf"), Known(None, None))
+
+
 class Shoppers:
-    """Looks shoppers up by customer_id, one thread at a time."""
+    """Looks shoppers up by customer_id, one thread at a time, and remembers them for a while."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -52,6 +60,7 @@ class Shoppers:
         self._store: FeatureStore | None = None
         self._opened: tuple[int, int] | None = None
         self._why, self._rested_at = "", 0.0
+        self._known: dict[str, tuple[float, Known]] = {}
 
     async def look_up(self, ids: Sequence[str]) -> dict[str, Known]:
         """What is known of these customers; with no ids, only whether the store is there.
@@ -61,16 +70,30 @@ class Shoppers:
         """
         if self._why and time.monotonic() < self._rested_at:
             raise Unreachable(self._why)
-        if not ids:
-            self._require_files()
-            return {}
-        asked = asyncio.get_running_loop().run_in_executor(self._thread, self._read, list(ids))
+        self._require_files()
+        since = time.monotonic() - FRESH
+        found = {one: self._known[one][1] for one in ids if self._known.get(one, NEVER)[0] > since}
+        if missing := [one for one in ids if one not in found]:
+            found |= await self._looked_up(missing)
+        return found
+
+    async def _looked_up(self, ids: list[str]) -> dict[str, Known]:
+        asked = asyncio.get_running_loop().run_in_executor(self._thread, self._read, ids)
         try:
             found = await asyncio.wait_for(asked, DEADLINE)
         except Exception as error:
             raise self._failed(error) from error
         self._why = ""
+        self._remember(found)
         return found
+
+    def _remember(self, found: dict[str, Known]) -> None:
+        now = time.monotonic()
+        for one, known in found.items():
+            self._known.pop(one, None)
+            self._known[one] = (now, known)
+        for one in list(itertools.islice(self._known, max(0, len(self._known) - MOST))):
+            del self._known[one]
 
     def probe(self) -> None:
         """Find out, outside any request, whether the store answers."""
@@ -88,13 +111,10 @@ class Shoppers:
 
     def _require_files(self) -> tuple[int, int] | None:
         """Which SQLite file it is; another one since means that the store must be opened anew."""
-        if self._settings.redis_url:
-            return None
         try:
-            seen = (store_folder(self._settings) / "online.db").stat()
+            return online_file(self._settings)
         except OSError as error:
             raise self._failed(error) from error
-        return seen.st_dev, seen.st_ino
 
     def _read(self, ids: list[str]) -> dict[str, Known]:
         file = self._require_files()
@@ -119,11 +139,57 @@ class Shoppers:
         return Unreachable(why)
 
 
+class LiveViews:
+    """The live views of the store, to be written to by one thread."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._store: FeatureStore | None = None
+        self._opened: tuple[int, int] | None = None
+
+    def write(self, view: str, rows: Sequence[Mapping[str, Any]], at: datetime) -> None:
+        """Push rows of a live view: its keys, and its figures as they are at an instant.
+
+        Raises:
+            Unreachable: the store is gone, broken or locked, or was never told of the view.
+        """
+        try:
+            self._push(view, rows, at)
+        except Exception as error:
+            self._store = None
+            raise Unreachable(_in_words(error)) from error
+
+    def _push(self, view: str, rows: Sequence[Mapping[str, Any]], at: datetime) -> None:
+        import pandas as pd
+
+        file = online_file(self._settings)
+        if self._store is None or file != self._opened:
+            self._store, self._opened = _open(self._settings), file
+        frame = pd.DataFrame(rows)
+        frame = frame.astype({name: "Int64" for name in frame if name not in KEYS})
+        times = dict.fromkeys((f"{view}_at", "event_timestamp", "created_timestamp"), at)
+        self._store.push(f"{view}_push", frame.assign(**times))
+
+
+def online_file(settings: Settings) -> tuple[int, int] | None:
+    """Which SQLite file the store is, None where it is none; another has to be opened anew.
+
+    Raises:
+        OSError: it is gone.
+    """
+    if settings.redis_url:
+        return None
+    seen = (store_folder(settings) / "online.db").stat()
+    return seen.st_dev, seen.st_ino
+
+
 def _in_words(error: BaseException) -> str:
     if isinstance(error, Late):
         return "the online store is late or locked"
     if isinstance(error, FileNotFoundError):
         return "the online store is gone"
+    if type(error).__name__ == "PushSourceNotFoundException":
+        return "the feature registry has no live views; run `pricebook materialize`"
     return "the online store cannot be read"
 
 

@@ -1,0 +1,147 @@
+"""Live signals of one worker: events in, figures out, all in memory.
+
+`take` lets events count at once. Two threads do the rest: one reads in the event log what other
+workers took in; the other pushes figures to the online store, which no quote waits for.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+
+from pricebook.config import Settings
+from pricebook.signals import Event, Outcome, Windows
+from serving.champion import Watch
+from serving.eventlog import EventLog
+from serving.pushes import Pushes
+
+READ_EVERY = 0.02  # seconds
+PUSH_EVERY = 0.1
+EXPIRE_EVERY = 60.0
+SLICE = 200  # events let count before anybody else is let in
+
+
+@dataclass(frozen=True)
+class Taken:
+    """How many events counted, and how many changed nothing, by why."""
+
+    accepted: int = 0
+    duplicate: int = 0
+    late: int = 0
+    early: int = 0
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Live:
+    """What happens in the shop, as far as any worker of this home has been told.
+
+    `bought` is handed the orders that name their quote, in the worker that takes them in, once they
+    count. What is asked needs neither a lock nor a disk.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        bought: Callable[[Sequence[Event], datetime], None] = lambda orders, now: None,
+        clock: Callable[[], datetime] = _now,
+    ) -> None:
+        self._bought, self._clock = bought, clock
+        self._log = EventLog(settings.state / "events")
+        self._windows, self._lock = Windows(), threading.Lock()
+        self._expired = 0.0
+        self.pushes = Pushes(settings, self._windows, clock)
+        self._watches = [Watch(self.catch_up, READ_EVERY), Watch(self.pushes.push, PUSH_EVERY)]
+
+    def start(self) -> None:
+        """Learn what was taken in before, then keep up with it."""
+        self.catch_up()
+        for watch in self._watches:
+            watch.start()
+
+    def stop(self) -> None:
+        for watch in self._watches:
+            watch.stop()
+        for watch in self._watches:
+            watch.join(timeout=1)
+        self.pushes.close()
+
+    @property
+    def unreadable(self) -> int:
+        """Lines of the event log that were no events."""
+        return self._log.unreadable
+
+    def take(self, events: Sequence[Event], now: datetime) -> Taken:
+        """Log the events that are new and in time, and let them count.
+
+        Raises:
+            OSError: the log refuses them; none counts, and all may be sent again.
+        """
+        with self._lock:
+            fresh, outcomes = self._judged(events, now.timestamp())
+            if fresh:
+                self._log.append(fresh, now)
+                self._let_count(fresh, now)
+        if orders := [event for event in fresh if event.quote_id is not None]:
+            self._bought(orders, now)
+        return Taken(**outcomes)
+
+    def _judged(self, events: Sequence[Event], now: float) -> tuple[list[Event], dict[str, int]]:
+        fresh: dict[str, Event] = {}
+        outcomes: Counter[str] = Counter()
+        for event in events:
+            known = event.event_id in fresh
+            outcome = Outcome.DUPLICATE if known else self._windows.judge(event, now)
+            outcomes[outcome] += 1
+            if outcome is Outcome.ACCEPTED:
+                fresh[event.event_id] = event
+        return list(fresh.values()), dict(outcomes)
+
+    def _let_count(self, events: Iterable[Event], now: datetime) -> None:
+        for event in events:
+            if self._windows.take(event, now.timestamp()) is Outcome.ACCEPTED:
+                self.pushes.touch(event)
+
+    def catch_up(self) -> None:
+        """Let count what the log has of others, and of this worker before it was started anew."""
+        now = self._clock()
+        unread = self._log.unread(now.date() - timedelta(days=1))
+        while some := list(islice(unread, SLICE)):
+            with self._lock:
+                self._let_count(some, now)
+        if now.timestamp() - self._expired > EXPIRE_EVERY:
+            self._expired = now.timestamp()
+            with self._lock:
+                self._windows.expire(self._expired)
+
+    def competitor_price(self, sku: str, zone: str) -> int | None:
+        """The lowest of each competitor's latest public price; None where unknown."""
+        return self._windows.competitor_price(sku, zone)
+
+    def on_hand(self, sku: str, zone: str) -> int | None:
+        """Units in stock as last told; None where unknown."""
+        return self._windows.on_hand(sku, zone)
+
+    def version(self, sku: str, zone: str) -> int:
+        """Another number whenever one of the two above is another; 0 where none was ever known."""
+        return self._windows.version(sku, zone)
+
+    def features(self, sku: str, zone: str, customer_id: str | None) -> dict[str, int]:
+        """Every figure of a sku in a zone and, as `shopper_...`, of who asks; zeros left out."""
+        now = self._clock().timestamp()
+        found = self._windows.sku(sku, zone, now)
+        if customer_id is not None:
+            counts = self._windows.shopper(customer_id, now)
+            found |= {f"shopper_{name}": number for name, number in counts.items()}
+        return found
+
+    def staleness(self, now: datetime) -> dict[str, float]:
+        """Seconds since the last event of each kind there was any of."""
+        latest = self._windows.latest.copy()
+        return {kind: max(0.0, now.timestamp() - at) for kind, at in latest.items()}
