@@ -8,6 +8,7 @@ processes that see the same events come to know the same.
 from __future__ import annotations
 
 from collections import OrderedDict, deque
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -249,16 +250,11 @@ class Windows:
 
     def on_hand(self, sku: str, zone: str) -> int | None:
         """Units in stock as last told of the zone or of everywhere; None where unknown."""
-        found = [told[STOCK] for told in self._about(sku, zone) if STOCK in told]
-        return -max(found)[1] if found else None
+        return _stock(self._about(sku, zone))
 
     def competitor_price(self, sku: str, zone: str) -> int | None:
         """The lowest of each competitor's latest public price; None where unknown."""
-        latest: dict[str, Told] = {}
-        for told in self._about(sku, zone):
-            for who, value in told.items():
-                latest[who] = max(value, latest.get(who, NEVER))
-        return min((-value[1] for who, value in latest.items() if who != STOCK), default=None)
+        return _lowest(self._about(sku, zone))
 
     def _about(self, sku: str, zone: str) -> list[dict[str, Told]]:
         found = (self._told.get((sku, where)) for where in (zone, ANYWHERE))
@@ -268,10 +264,10 @@ class Windows:
         """Every figure known of a sku in a zone; counts that are zero are left out."""
         counts = self._skus.get((sku, zone))
         found = {} if counts is None else counts.figures(now)
-        last = (self.on_hand(sku, zone), self.competitor_price(sku, zone))
-        return found | {
-            name: value for name, value in zip(LAST, last, strict=True) if value is not None
-        }
+        if told := self._about(sku, zone):
+            last = zip(LAST, (_stock(told), _lowest(told)), strict=True)
+            found |= {name: value for name, value in last if value is not None}
+        return found
 
     def skus(self) -> list[Place]:
         """Every sku in a zone that something is known of."""
@@ -284,6 +280,19 @@ class Windows:
         """Every count of a shopper that is not zero."""
         counts = self._shoppers.get(customer_id)
         return {} if counts is None else counts.figures(now)
+
+
+def _stock(told: Sequence[Mapping[str, Told]]) -> int | None:
+    found = [values[STOCK] for values in told if STOCK in values]
+    return -max(found)[1] if found else None
+
+
+def _lowest(told: Sequence[Mapping[str, Told]]) -> int | None:
+    latest: dict[str, Told] = {}
+    for values in told:
+        for who, value in values.items():
+            latest[who] = max(value, latest.get(who, NEVER))
+    return min((-value[1] for who, value in latest.items() if who != STOCK), default=None)
 
 
 K = TypeVar("K")

@@ -17,7 +17,8 @@ from serving.online import LiveViews, Unreachable
 log = logging.getLogger("pricebook.pushes")
 
 BATCH = 500  # keys of a view pushed at once
-REST = 9  # times as long as a push took: a tenth of a core at most, whatever the load
+REST = 9  # times as long as a push took, so that it takes a tenth of a core, whatever the load
+LONGEST_REST = 1.0  # seconds; the first push also loads Feast
 RETRY = 2.0  # seconds until a store that failed is tried again
 MOST = 50_000  # keys of a view that may wait; beyond it a key waits until it is touched again
 
@@ -65,8 +66,9 @@ class Pushes:
             self.problem = ""
         except Unreachable as error:
             self._failed(str(error))
-        took = time.monotonic() - began
-        self._rests_until = began + took * (1 + REST) + (RETRY if self.problem else 0)
+        ended = time.monotonic()
+        rest = RETRY if self.problem else min(LONGEST_REST, REST * (ended - began))
+        self._rests_until = ended + rest
 
     def _lead(self) -> bool:
         if not self.leads:

@@ -43,7 +43,7 @@ def stored(registered, home):
 @pytest.fixture(autouse=True)
 def no_rest(monkeypatch):
     """A push by hand is not put off."""
-    monkeypatch.setattr("serving.pushes.REST", -1)
+    monkeypatch.setattr("serving.pushes.REST", 0)
     monkeypatch.setattr("serving.pushes.RETRY", 0)
 
 
