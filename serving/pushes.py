@@ -16,7 +16,7 @@ from serving.online import LiveViews, Unreachable
 
 log = logging.getLogger("pricebook.pushes")
 
-BATCH = 500  # keys of a view pushed at once
+BATCH = 200  # keys of a view pushed at once; meanwhile other threads get little of the interpreter
 REST = 9  # times as long as a push took, so that it takes a tenth of a core, whatever the load
 LONGEST_REST = 1.0  # seconds; the first push also loads Feast
 RETRY = 2.0  # seconds until a store that failed is tried again
