@@ -8,7 +8,7 @@ processes that see the same events come to know the same.
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -74,6 +74,9 @@ class Span:
         1
         """
         return self.bucket(now) - self.buckets + 1
+
+    def begins(self, now: float) -> float:
+        return float(self.oldest(now) * self.seconds)
 
 
 DAY = Span(3600, 24)  # the longest: nothing older is known
@@ -185,7 +188,7 @@ class Windows:
         self._arrived.append(mark)
         while len(self._arrived) > self._most_ids:
             self._forgotten = max(self._forgotten, self._seen.pop(self._arrived.popleft()))
-        gone = _minute(DAY.oldest(now) * DAY.seconds)
+        gone = _minute(DAY.begins(now))
         while self._seen[self._arrived[0]] < gone:
             del self._seen[self._arrived.popleft()]
 
@@ -225,21 +228,27 @@ class Windows:
         if len(self._told) > self._most:
             self._told.popitem(last=False)
 
-    def expire(self, now: float) -> None:
-        """Drop what has left the longest window: last values, and whom nothing happened to."""
-        since = float(DAY.oldest(now) * DAY.seconds)
+    def aged(self, now: float) -> list[Place]:
+        """Where a last value has left the longest window."""
+        since = DAY.begins(now)
+        told = ((place, self._told.get(place, NOTHING_TOLD)[1]) for place in list(self._told))
+        return [place for place, values in told if any(at < since for at, _ in values.values())]
+
+    def expire(self, now: float, aged: Iterable[Place]) -> None:
+        """Drop the last values that have aged in these places, and whom nothing happens to."""
+        since = DAY.begins(now)
+        for place in aged:
+            self._forget(place, since)
         _drop_idle(self._skus, since)
         _drop_idle(self._shoppers, since)
-        for place, (_, values) in list(self._told.items()):
-            if any(at < since for at, _ in values.values()):
-                self._forget(place, since)
 
     def _forget(self, place: Place, since: float) -> None:
-        kept = {who: told for who, told in self._told[place][1].items() if told[0] >= since}
+        values = self._told.get(place, NOTHING_TOLD)[1]
+        kept = {who: told for who, told in values.items() if told[0] >= since}
         if kept:
             self._told[place] = (next(self._change), kept)
         else:
-            del self._told[place]
+            self._told.pop(place, None)
 
     def version(self, sku: str, zone: str) -> int:
         """Another number whenever another last value holds here; 0 where none ever did."""
@@ -308,8 +317,9 @@ def _held(held: OrderedDict[K, Counts], key: K, most: int) -> Counts:
 
 
 def _drop_idle(held: OrderedDict[K, Counts], since: float) -> None:
-    for key in [key for key, counts in held.items() if counts.latest < since]:
-        del held[key]
+    """Drop those at the front; one that is behind goes when it has come there."""
+    while held and next(iter(held.values())).latest < since:
+        held.popitem(last=False)
 
 
 def _minute(at: float) -> int:

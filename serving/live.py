@@ -115,10 +115,13 @@ class Live:
         while some := list(islice(unread, SLICE)):
             with self._lock:
                 self._let_count(some, now)
-        if now.timestamp() - self._expired > EXPIRE_EVERY:
-            self._expired = now.timestamp()
+        self._expire(now.timestamp())
+
+    def _expire(self, now: float) -> None:
+        if now - self._expired > EXPIRE_EVERY:
+            self._expired, aged = now, self._windows.aged(now)
             with self._lock:
-                self._windows.expire(self._expired)
+                self._windows.expire(now, aged)
 
     def competitor_price(self, sku: str, zone: str) -> int | None:
         """The lowest of each competitor's latest public price; None where unknown."""

@@ -70,7 +70,7 @@ def test_what_arrives_again_changes_nothing(data, some):
 def test_after_the_window_nothing_is_left(some):
     windows = taken(*some)
     later = NOW + AHEAD + DAY
-    windows.expire(later)
+    windows.expire(later, windows.aged(later))
     skus, shoppers, _ = known(windows, later)
     assert not any([*skus.values(), *shoppers.values()])
     assert not any(windows.version(*place) for place in PLACES)
@@ -161,7 +161,7 @@ def test_one_value_that_expires_changes_the_version_and_leaves_the_other():
     old = event("competitor_price", DAY - 3_600, competitor="x", price=90)
     windows = taken(old, event("competitor_price", competitor="y", price=95))
     before = windows.version("milk", "all")
-    windows.expire(NOW + 7_200)
+    windows.expire(NOW + 7_200, windows.aged(NOW + 7_200))
     assert windows.competitor_price("milk", "all") == 95
     assert windows.version("milk", "all") not in (0, before)
 
