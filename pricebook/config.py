@@ -9,11 +9,11 @@ from datetime import date, datetime, time
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo, available_timezones
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pricebook.errors import ConfigError
@@ -180,6 +180,27 @@ class Costs(Section):
     assumed_margin_by_department: dict[str, Share] = Field(default_factory=dict)
 
 
+class Experiment(Section):
+    """How traffic is split, by a stable hash of who asks; the rest is the champion's."""
+
+    control: Share = Field(0.0, description="at the list price, to measure against")
+    canary: Share = Field(0.0, description="priced by the challenger, while there is one")
+    explore: Share = Field(0.0, description="at a rung drawn near the best, to learn from")
+    shadow: bool = Field(False, description="the challenger prices every quote too, unserved")
+    reach: Annotated[int, Field(ge=1, le=10)] = Field(2, description="rungs from the best, at most")
+    temperature: Annotated[float, Field(gt=0)] = Field(
+        0.5, description="of the draw: near 0 the best rung, high all alike"
+    )
+    salt: str = Field("", description="another one shuffles who is in which arm")
+
+    @model_validator(mode="after")
+    def _shares_fit(self) -> Self:
+        total = self.control + self.canary + self.explore
+        if total > 1:
+            raise ValueError(f"control, canary and explore exceed 1, received: {total}")
+        return self
+
+
 class Quote(Section):
     """The guardrails of a price."""
 
@@ -187,10 +208,14 @@ class Quote(Section):
     max_markdown: Share = Field(0.30, description="below list price, at most")
     max_step: Share = Field(0.15, description="from the usual (reference) price, at most")
     competitor_band: Share | None = Field(None, description="above the cheapest rival, at most")
+    max_dispersion: Share = Field(
+        0.10, description="of a personal offer below the public one, at most"
+    )
     endings: tuple[int, ...] = Field((9,), description="last minor digit(s) a rung may end with")
     ttl_seconds: Annotated[int, Field(ge=1)] = 900
     consent_default: bool = False
     max_batch: Annotated[int, Field(ge=1)] = 1000
+    experiment: Experiment = Experiment()
 
 
 class Params(Section):
@@ -254,6 +279,7 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     airflow_port: int = 8080
     service_port: int = 3000
+    service_workers: Annotated[int, Field(ge=1)] = 1
     mlflow_url: str | None = None
     ledger_url: str | None = None
     airflow_database_url: str | None = None
@@ -289,6 +315,20 @@ class Settings(BaseSettings):
     def bundle(self) -> Path:
         """The champion as the service reads it; replaced whole by `promote`."""
         return self.state / "champion"
+
+    @property
+    def challenger(self) -> Path:
+        """The challenger of the canary arm and the shadow, as a bundle."""
+        return self.state / "challenger"
+
+    @property
+    def quote_log(self) -> Path:
+        return self.state / "quote_log"
+
+    @property
+    def kill_switch(self) -> Path:
+        """While this file is there everything sells at its list price; it says why."""
+        return self.state / "kill_switch"
 
     def report(self, stage: str) -> Path:
         """What a stage last returned, as JSON."""

@@ -28,19 +28,6 @@ class Reason:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Arm:
-    """An experiment arm and the chance of being in it.
-
-    `share_of_list` is the price the arm tries, as a share of the list price; None keeps the
-    model's choice.
-    """
-
-    name: str = "model"
-    propensity: float = 1.0
-    share_of_list: float | None = None
-
-
 @dataclass(frozen=True)
 class Bounds:
     """What the rules look at, for n offers; every array is shaped (n,), NaN where unknown."""
@@ -50,7 +37,6 @@ class Bounds:
     usual_price: Floats
     competitor_price: Floats
     ladders: Sequence[Ints]
-    arms: Sequence[Arm]
     limits: Limits
 
     @property
@@ -99,13 +85,6 @@ def floors(unit_cost: Floats, map_price: Floats, list_price: Ints, limits: Limit
     return np.where(np.isnan(known), np.nan, money.round_up(np.fmax(known, deepest)))
 
 
-def _experiment(prices: Ints, bounds: Bounds) -> Ints:
-    if all(arm.share_of_list is None for arm in bounds.arms):
-        return prices
-    shares = np.array([arm.share_of_list for arm in bounds.arms], dtype=np.float64)
-    return _whole(np.where(np.isnan(shares), prices, np.rint(bounds.list_price * shares)))
-
-
 def _band(prices: Ints, bounds: Bounds) -> Ints:
     return _whole(np.minimum(prices, bounds.highest_in_band))
 
@@ -140,7 +119,6 @@ def _whole(prices: Floats) -> Ints:
 
 
 RULES = (
-    Rule("experiment", _experiment, "the price this experiment arm tries"),
     Rule("competitor_band", _band, "at most {competitor_band:.0%} above the cheapest rival"),
     Rule("step", _step, "at most {max_step:.0%} from the usual price"),
     Rule("ladder", _ladder, "the nearest price on the ladder"),

@@ -1,18 +1,24 @@
-"""What a Quote is: the public offer for a sku, or a shopper's own where that is lower."""
+"""What is quoted: an offer, the same for all who ask on the same terms until an input changes.
+
+A quote is an offer given to one shopper, signed, good until it expires (`serving.desk`).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 
 import numpy as np
 
+from pricebook import money
+from pricebook.arms import CONTROL, EXPLORE, Arm
 from pricebook.config import Quote as Limits
-from pricebook.decision import MODEL_ARM, Decision, DemandRatio, Listings, decide_many
-from pricebook.guardrails import Arm, Reason
+from pricebook.decision import Choice, Decision, DemandRatio, Listings, decide_many
+from pricebook.guardrails import Reason
+from pricebook.money import Floats
 
 EVERYONE = "everyone"
+EVERYBODY = Arm()
 # The words the New York Algorithmic Pricing Disclosure Act (General Business Law § 349-a) asks for.
 DISCLOSURE = "THIS PRICE WAS SET BY AN ALGORITHM USING YOUR PERSONAL DATA"
 
@@ -28,134 +34,173 @@ class Shopper:
 
 
 @dataclass(frozen=True, slots=True)
-class Issuer:
-    """What every quote of a batch has in common."""
+class Terms:
+    """What an offer depends on beside the listing.
 
-    limits: Limits
-    currency: str
-    model_name: str
-    model_version: str
-    issued_at: datetime
-    arm: Arm = MODEL_ARM
+    Whose personal offer is weighed (None: nobody's), why or why not, and the experiment arm.
+    """
+
+    segment: str | None = None
+    because: str = ""
+    arm: Arm = EVERYBODY
 
 
 @dataclass(frozen=True, slots=True)
-class Quote:
-    """An offer of one unit of a sku at a price. Money in minor units; `floor` is never public."""
+class Offer:
+    """A price for all who ask on the same terms. Money in minor units.
 
-    quote_id: str
+    `floor` and `choice` are never public. `lowest_30d` is the lowest list price of the past 30
+    days, the only price a discount may be announced against. `propensity` is the chance that who
+    asked was shown this price: the arm's share, times the chance of the rung drawn in it.
+    """
+
     sku: str
     zone: str
-    currency: str
     price: int
     list_price: int
+    lowest_30d: int | None
     floor: int | None
     ceiling: int
     personalised: bool
     disclosure: str | None
     reasons: tuple[Reason, ...]
-    model_name: str
-    model_version: str
     arm: str
     propensity: float
-    issued_at: datetime
-    expires_at: datetime
-    signature: str = ""
+    choice: Choice | None
+
+    @property
+    def discount_from(self) -> int | None:
+        """What a discount may be announced against; None where the price is none."""
+        return self.lowest_30d if self.lowest_30d and self.price < self.lowest_30d else None
 
 
-def personal_segment(shopper: Shopper, consent_default: bool) -> tuple[str | None, str]:
-    """The segment whose offer this shopper may get, or None, and the reason in words.
+def terms(shopper: Shopper, consent_default: bool, arm: Arm = EVERYBODY) -> Terms:
+    """What a shopper is quoted on.
 
     The request's own consent flag comes first, then the shopper's stored one, then the shop's
-    default. An anonymous shopper has no reason to give.
+    default. An anonymous shopper has no reason to give. Only where prices are the model's is there
+    a personal offer.
     """
+    if arm.name in (CONTROL, EXPLORE):
+        return Terms(arm=arm)
     flags = (shopper.asked, shopper.consented, consent_default)
     if shopper.customer_id is None:
-        return None, "no shopper was named" if shopper.asked else ""
+        return Terms(None, "no shopper was named" if shopper.asked else "", arm)
     if not next(flag for flag in flags if flag is not None):
-        return None, "the shopper has not consented to personal offers"
+        return Terms(None, "the shopper has not consented to personal offers", arm)
     if shopper.segment is None:
-        return None, "nothing is known of this shopper"
-    return shopper.segment, f"the offer for {shopper.segment} shoppers"
+        return Terms(None, "nothing is known of this shopper", arm)
+    return Terms(shopper.segment, f"the offer for {shopper.segment} shoppers", arm)
 
 
-def personal(public: Decision, own: Decision, because: str) -> tuple[Decision, bool]:
+def personal(
+    public: Decision, own: Decision, because: str, limits: Limits
+) -> tuple[Decision, bool]:
     """The better of a shopper's own offer and the public one, and whether it is the personal one.
 
     A personal offer is never above the public offer: where it would be, the public price stands.
+    Nor is it further below than `max_dispersion`, so no two shoppers are further apart.
     """
-    if own.price < public.price:
-        return own.noting("personal", because), True
     if own.price > public.price:
         return own.noting("public_offer", "no personal offer is above it", public.price), False
-    return public.noting("public_offer", f"{because} is the same"), False
+    if own.price == public.price:
+        return public.noting("public_offer", f"{because} is the same"), False
+    lowest = money.round_up(public.price * (1 - limits.max_dispersion))
+    if own.price < lowest:
+        ladder = money.rungs(public.ceiling, limits.endings)
+        nearest = min(money.at_or_above(ladder, float(lowest)), public.price)
+        share = f"{limits.max_dispersion:.0%}"
+        own = own.noting("dispersion", f"at most {share} below the public offer", nearest)
+    if own.price == public.price:
+        return own.noting("public_offer", f"{because} is the same"), False
+    return own.noting("personal", because), True
 
 
-def quote_many(
-    asks: Sequence[tuple[str, Shopper]],
-    listings: Listings,
-    issuer: Issuer,
-    demand: DemandRatio | None,
-) -> list[Quote]:
-    """Quotes for (quote_id, shopper) pairs, row by row of the listings; unsigned."""
-    limits = issuer.limits
-    public = decide_many(listings, [EVERYONE] * len(asks), limits, demand, issuer.arm)
-    told = [personal_segment(shopper, limits.consent_default) for _, shopper in asks]
-    named = [row for row, (segment, _) in enumerate(told) if segment is not None]
-    segments = [segment for segment, _ in told if segment is not None]
+def offers(
+    asked: Sequence[Terms], listings: Listings, limits: Limits, demand: DemandRatio | None
+) -> list[Offer]:
+    """What is offered on each of these terms, row by row of the listings."""
+    public = decide_many(listings, [EVERYONE] * len(asked), limits, demand, _draws(asked))
+    named = [row for row, one in enumerate(asked) if one.segment is not None]
     own: dict[int, Decision] = {}
     if named:
+        segments = [one.segment for one in asked if one.segment is not None]
         rows = listings.take(np.array(named))
-        own = dict(zip(named, decide_many(rows, segments, limits, demand, issuer.arm), strict=True))
-    quotes = []
-    for row, (quote_id, _) in enumerate(asks):
-        decision, personalised, because = public[row], False, told[row][1]
-        if row in own:
-            decision, personalised = personal(decision, own[row], because)
-        elif because:
-            decision = decision.noting("public_offer", because)
-        quotes.append(_issue(quote_id, listings, row, decision, personalised, issuer))
-    return quotes
-
-
-def list_quotes(
-    quote_ids: Sequence[str], listings: Listings, issuer: Issuer, rule: str, because: str
-) -> list[Quote]:
-    """Quotes at the list price, all for one reason."""
-    decisions = (
-        Decision(price, None, price, ()).noting(rule, f"{because}; the list price stands")
-        for price in listings.list_price.tolist()
+        own = dict(zip(named, decide_many(rows, segments, limits, demand), strict=True))
+    lowest = _lowest(listings)
+    decided = (
+        _decided(one, decision, own.get(row), limits)
+        for row, (one, decision) in enumerate(zip(asked, public, strict=True))
     )
     return [
-        _issue(quote_id, listings, row, decision, False, issuer)
-        for row, (quote_id, decision) in enumerate(zip(quote_ids, decisions, strict=True))
+        _offer(listings, row, decision, asked[row].arm, lowest[row], personalised)
+        for row, (decision, personalised) in enumerate(decided)
     ]
 
 
-def _issue(
-    quote_id: str,
+def _decided(
+    on: Terms, public: Decision, own: Decision | None, limits: Limits
+) -> tuple[Decision, bool]:
+    """The decision on these terms, and whether it is a personal one."""
+    if on.arm.name == CONTROL:
+        return _at_list(public, "experiment", "the list price, to measure against"), False
+    if own is not None:
+        return personal(public, own, on.because, limits)
+    return public.noting("public_offer", on.because) if on.because else public, False
+
+
+def list_offers(asked: Sequence[Terms], listings: Listings, rule: str, because: str) -> list[Offer]:
+    """Offers at the list price, all for one reason."""
+    lowest = _lowest(listings)
+    return [
+        _offer(
+            listings,
+            row,
+            _at_list(Decision(price, None, price, ()), rule, because),
+            one.arm,
+            lowest[row],
+        )
+        for row, (one, price) in enumerate(zip(asked, listings.list_price.tolist(), strict=True))
+    ]
+
+
+def _draws(asked: Sequence[Terms]) -> Floats | None:
+    if all(one.arm.draw is None for one in asked):
+        return None
+    return np.array([np.nan if one.arm.draw is None else one.arm.draw for one in asked])
+
+
+def _at_list(decision: Decision, rule: str, because: str) -> Decision:
+    return Decision(decision.ceiling, decision.floor, decision.ceiling, ()).noting(rule, because)
+
+
+def _lowest(listings: Listings) -> list[int | None]:
+    if listings.lowest_30d is None:
+        return [None] * len(listings)
+    return [None if np.isnan(value) else int(value) for value in listings.lowest_30d.tolist()]
+
+
+def _offer(
     listings: Listings,
     row: int,
     decision: Decision,
-    personalised: bool,
-    issuer: Issuer,
-) -> Quote:
-    return Quote(
-        quote_id=quote_id,
+    arm: Arm,
+    lowest_30d: int | None,
+    personalised: bool = False,
+) -> Offer:
+    chance = 1.0 if decision.choice is None else decision.choice.chance(decision.price)
+    return Offer(
         sku=listings.sku[row],
         zone=listings.zone[row],
-        currency=issuer.currency,
         price=decision.price,
-        list_price=int(listings.list_price[row]),
+        list_price=decision.ceiling,
+        lowest_30d=lowest_30d,
         floor=decision.floor,
         ceiling=decision.ceiling,
         personalised=personalised,
         disclosure=DISCLOSURE if personalised else None,
         reasons=decision.reasons,
-        model_name=issuer.model_name,
-        model_version=issuer.model_version,
-        arm=issuer.arm.name,
-        propensity=issuer.arm.propensity,
-        issued_at=issuer.issued_at,
-        expires_at=issuer.issued_at + timedelta(seconds=issuer.limits.ttl_seconds),
+        arm=arm.name,
+        propensity=arm.share * chance,
+        choice=decision.choice,
     )

@@ -9,7 +9,7 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from pricebook.config import Quote as Limits
 from pricebook.decision import Listings
 from pricebook.errors import PricebookError, ServiceError
 from pricebook.money import Floats
-from pricebook.quote import EVERYONE, Issuer, Shopper, quote_many
+from pricebook.quote import EVERYONE, Terms, offers
 
 FILES = (
     "bundle.json",
@@ -35,7 +35,14 @@ FILES = (
 )
 ANYWHERE = "all"  # the zone of a shop that prices as one
 GOLDEN = 64  # listings a bundle must quote soundly before it may serve
-MONEY = ("reference_price", "unit_cost", "map_price", "competitor_price", "cannibalised")
+MONEY = (
+    "reference_price",
+    "unit_cost",
+    "map_price",
+    "competitor_price",
+    "cannibalised",
+    "lowest_30d",
+)
 KIND = ("department", "category", "product_type")
 BOOK = ("sku", "zone", "list_price", "cost_assumed", "modelled", *MONEY, *KIND)
 
@@ -102,15 +109,6 @@ class Bundle:
         """Demand (n, k) over demand at the reference price; a `DemandRatio`."""
         asked = zip(listings.sku, listings.zone, segments, strict=True)
         return self.runtime.demand_ratio([self.series(*one) for one in asked], ratios)
-
-    def issuer(self, issued_at: datetime) -> Issuer:
-        return Issuer(
-            limits=self.about.limits,
-            currency=self.about.currency,
-            model_name="response",
-            model_version=self.about.models["response"].version,
-            issued_at=issued_at,
-        )
 
 
 def load(folder: Path) -> Bundle:
@@ -191,10 +189,8 @@ def check(bundle: Bundle) -> None:
     demand = bundle.demand(some, [EVERYONE] * len(some), ratios)
     if not np.isfinite(demand).all() or (np.diff(demand) > 1e-5 * demand[:, 1:]).any():
         raise ServiceError("The response model says that demand rises with price, or nothing.")
-    asks = [("golden", Shopper())] * len(some)
-    issuer = bundle.issuer(datetime(2000, 1, 1, tzinfo=UTC))
-    for quote in quote_many(asks, some, issuer, bundle.demand):
-        lowest = min(quote.floor or 0, quote.list_price)
-        rungs = money.rungs(quote.list_price, bundle.about.limits.endings)
-        if not lowest <= quote.price <= quote.list_price or quote.price not in rungs:
-            raise ServiceError(f"A golden quote is unsound. Received: {quote}")
+    for offer in offers([Terms()] * len(some), some, bundle.about.limits, bundle.demand):
+        lowest = min(offer.floor or 0, offer.list_price)
+        rungs = money.rungs(offer.list_price, bundle.about.limits.endings)
+        if not lowest <= offer.price <= offer.list_price or offer.price not in rungs:
+            raise ServiceError(f"A golden quote is unsound. Received: {offer}")

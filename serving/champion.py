@@ -10,7 +10,8 @@ from pathlib import Path
 
 from pricebook.errors import PricebookError
 from serving import bundle as bundles
-from serving.bundle import Bundle
+from serving.offers import Offers, Signals
+from serving.refusal import Refusal
 
 log = logging.getLogger("pricebook.champion")
 
@@ -20,17 +21,38 @@ Stamp = tuple[int, int]  # of bundle.json: inode and time of change
 class Champion:
     """Holds the bundle in service; `refresh` swaps it when the promoted one has changed.
 
-    A request takes `bundle` once and keeps it, so a swap drops nothing. A bundle that cannot be
+    A request takes `offers` once and keeps it, so a swap drops nothing. A bundle that cannot be
     read, or fails its golden quotes, never serves: the one before stays, and `problem` says why.
     """
 
-    def __init__(self, pointer: Path, packed: Path | None = None) -> None:
-        self.pointer = pointer
-        self.bundle: Bundle | None = None
+    def __init__(
+        self,
+        pointer: Path,
+        signals: Signals,
+        packed: Path | None = None,
+        swapped: Callable[[str], None] = lambda how: None,
+    ) -> None:
+        self.pointer, self._signals, self._swapped = pointer, signals, swapped
         self.problem = f"no champion has been promoted: there is no {pointer / 'bundle.json'}"
+        self._offers: Offers | None = None
         self._stamp: Stamp | None = None
-        if not self.refresh() and self.bundle is None and packed is not None:
+        if not self.refresh() and self._offers is None and packed is not None:
             self._take(packed)
+
+    @property
+    def serves(self) -> bool:
+        return self._offers is not None
+
+    @property
+    def offers(self) -> Offers:
+        """The offers of the bundle in service.
+
+        Raises:
+            Refusal: 503, there is none.
+        """
+        if self._offers is None:
+            raise Refusal(503, "no_champion", f"Nothing to quote from: {self.problem}.")
+        return self._offers
 
     def refresh(self) -> bool:
         """Swap to the promoted bundle if it is another one than before; whether it was swapped."""
@@ -54,12 +76,14 @@ class Champion:
         except PricebookError as error:
             self.problem = str(error)
             log.error("The bundle in %s does not serve: %s", folder, error)
+            self._swapped("refused")
             return False
         if stamp is not None and self._seen() != stamp:
             self._stamp = None  # replaced while it was read: its files may be of two bundles
             return False
-        self.bundle, self.problem = bundle, ""
+        self._offers, self.problem = Offers(bundle, self._signals), ""
         settle()
+        self._swapped("served")
         versions = {name: model.version for name, model in bundle.about.models.items()}
         log.info("Serving %s of %s from %s.", versions, bundle.about.as_of, folder)
         return True

@@ -3,231 +3,203 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
-from uuid import uuid4
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
-import numpy as np
+from pydantic_core import to_json
 
-from pricebook.decision import Listings
-from pricebook.quote import EVERYONE, Issuer, Quote, Shopper, list_quotes, quote_many
+from pricebook.arms import CANARY, assign
+from pricebook.quote import Shopper, Terms, terms
 from serving.bundle import Bundle
 from serving.champion import Champion
 from serving.journal import Journal
+from serving.listed import rows_of
+from serving.locks import Held, Key, Locks
+from serving.offers import Offers, Ready
 from serving.online import Known, Shoppers, Unreachable
 from serving.refusal import Refusal
-from serving.schemas import ForecastRequest, QuoteRequest
-from serving.signing import sign
+from serving.schemas import QuoteRequest
+from serving.signing import KeyRing
 
 log = logging.getLogger("pricebook.desk")
 
 NOBODY_KNOWN = Known(None, None)
-PRIVATE = frozenset({"floor"})  # fields of a quote that stay inside
-Reply = dict[str, Any]
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
 
 
 @dataclass(frozen=True)
 class Desk:
-    """Answers requests from the champion in service."""
+    """Answers requests from the champion in service.
+
+    `switch` says why everything is at its list price, or None; `count` and `unlogged` tell the
+    metrics of each quote, and of those the log would not take.
+    """
 
     champion: Champion
+    challenger: Champion
     shoppers: Shoppers
     journal: Journal
-    key: bytes
-    clock: Callable[[], datetime] = _now
-    count: Callable[[Quote], None] = lambda quote: None
+    keys: Callable[[], KeyRing]
+    clock: Callable[[], datetime]
+    switch: Callable[[], str | None] = lambda: None
+    count: Callable[[Ready], None] = lambda ready: None
+    unlogged: Callable[[int], None] = lambda quotes: None
+    locks: Locks = field(default_factory=Locks)
 
-    @property
-    def bundle(self) -> Bundle:
-        """The bundle in service.
+    async def quotes(self, asked: Sequence[QuoteRequest]) -> list[bytes]:
+        """Signed quotes as JSON, in the order asked; each is in the log before anybody sees it.
 
-        Raises:
-            Refusal: 503, there is none.
-        """
-        if self.champion.bundle is None:
-            raise Refusal(503, "no_champion", f"Nothing to quote from: {self.champion.problem}.")
-        return self.champion.bundle
-
-    async def quotes(self, asked: Sequence[QuoteRequest]) -> list[Reply]:
-        """Signed quotes in the order asked; each is in the log before anybody sees it.
+        A named shopper who was quoted a sku before gets that quote again until it expires.
 
         Raises:
-            Refusal: a sku is not listed (404), or there are too many (413); nothing is quoted.
+            Refusal: there is no champion (503), a sku is not listed (404), or there are too many
+                (413); nothing is quoted.
         """
-        bundle = self.bundle
-        most = bundle.about.limits.max_batch
-        if len(asked) > most:
-            detail = f"At most {most} quotes may be asked for at once."
-            raise Refusal(413, "too_many", detail, len(asked))
-        listings = bundle.listings.take(_rows(bundle, asked))
-        issuer = bundle.issuer(self.clock())
-        shoppers, quotes = await self._decide(bundle, asked, listings, issuer)
-        replies = [self._signed(quote) for quote in quotes]
-        self._log(bundle, asked, shoppers, listings, quotes, issuer.issued_at)
-        for quote in quotes:
-            self.count(quote)
-        return replies
+        offers, now, stopped = self.champion.offers, self.clock(), self.switch()
+        _few(asked, offers.bundle)
+        rows = rows_of(offers.bundle, asked)
+        locks = [_lock(one, offers.bundle, row) for one, row in zip(asked, rows, strict=True)]
+        held = [None if stopped else self.locks.held(lock, now) for lock in locks]
+        new = [at for at, one in enumerate(held) if one is None]
+        if new:
+            fresh = _Fresh([asked[at] for at in new], [rows[at] for at in new], now)
+            for at, one in zip(new, await self._given(offers, fresh, stopped), strict=True):
+                held[at] = one
+                if stopped is None:
+                    self.locks.hold(locks[at], one)
+        ring = self.keys()
+        return [_signed(one, ring) for one in held if one is not None]
 
-    async def _decide(
-        self, bundle: Bundle, asked: Sequence[QuoteRequest], listings: Listings, issuer: Issuer
-    ) -> tuple[list[Shopper], list[Quote]]:
-        ids = [uuid4().hex for _ in asked]
+    async def _given(self, offers: Offers, fresh: _Fresh, stopped: str | None) -> list[Held]:
+        """New quotes: decided, logged and counted."""
+        shoppers, broken = await self._known(fresh.asked)
+        on = self._terms(offers.bundle, fresh, shoppers)
+        if stopped is not None:
+            ready = offers.listed(fresh.rows, on, "kill_switch", stopped)
+        elif broken:
+            ready = offers.listed(fresh.rows, on, "online_store", broken)
+        else:
+            ready = self._offered(offers, fresh.rows, on)
+        ends = fresh.now + timedelta(seconds=offers.bundle.about.limits.ttl_seconds)
+        names = zip(_ids(len(ready)), ready, strict=True)
+        held = [Held(*one, fresh.now, ends) for one in names]
+        shadow = self._shadow(offers.bundle, fresh.rows, on)
+        self._log(map(_line, held, fresh.asked, shoppers, shadow), len(held), fresh.now)
+        for one in ready:
+            self.count(one)
+        return held
+
+    async def _known(self, asked: Sequence[QuoteRequest]) -> tuple[list[Shopper], str]:
+        """Who asks, and why the online store does not tell, where it does not."""
+        ids = sorted({one.customer_id for one in asked if one.customer_id is not None})
         try:
-            known = await self.shoppers.look_up(_customers(asked))
+            known, broken = await self.shoppers.look_up(ids), ""
         except Unreachable as error:
-            shoppers = [_shopper(one, NOBODY_KNOWN) for one in asked]
-            return shoppers, list_quotes(ids, listings, issuer, "online_store", str(error))
-        shoppers = [_shopper(one, known.get(one.customer_id or "", NOBODY_KNOWN)) for one in asked]
-        asks = list(zip(ids, shoppers, strict=True))
+            known, broken = {}, str(error)
+        return [
+            _shopper(one, known.get(one.customer_id or "", NOBODY_KNOWN)) for one in asked
+        ], broken
+
+    def _terms(self, bundle: Bundle, fresh: _Fresh, shoppers: Sequence[Shopper]) -> list[Terms]:
+        limits = bundle.about.limits
+        experiment = limits.experiment
+        if experiment.canary and not self.challenger.serves:
+            experiment = experiment.model_copy(update={"canary": 0.0})
+        span = int(fresh.now.timestamp()) // limits.ttl_seconds
+        found = []
+        for row, shopper in zip(fresh.rows, shoppers, strict=True):
+            moment = f"{bundle.listings.sku[row]}|{bundle.listings.zone[row]}|{span}"
+            arm = assign(shopper.customer_id or moment, moment, experiment)
+            found.append(terms(shopper, limits.consent_default, arm))
+        return found
+
+    def _offered(self, offers: Offers, rows: Sequence[int], on: Sequence[Terms]) -> list[Ready]:
+        """From the champion; in the canary arm from the challenger, where it lists the sku."""
+        ready = offers.of(rows, on)
+        for at, one in enumerate(on):
+            if one.arm.name == CANARY:
+                ready[at] = self._challenged(offers.bundle, rows[at], one) or ready[at]
+        return ready
+
+    def _shadow(self, bundle: Bundle, rows: Sequence[int], on: Sequence[Terms]) -> list[int | None]:
+        """What the challenger would have quoted, where it is asked to say."""
+        if not (bundle.about.limits.experiment.shadow and self.challenger.serves):
+            return [None] * len(rows)
+        usual = (Terms(one.segment, one.because) for one in on)
+        said = (self._challenged(bundle, *one) for one in zip(rows, usual, strict=True))
+        return [None if ready is None else ready.offer.price for ready in said]
+
+    def _challenged(self, bundle: Bundle, row: int, on: Terms) -> Ready | None:
+        challenger = self.challenger.offers
+        found = challenger.bundle.row(bundle.listings.sku[row], bundle.listings.zone[row])
+        return None if found is None else challenger.of([found], [on])[0]
+
+    def _log(self, lines: Iterable[bytes], count: int, at: datetime) -> None:
         try:
-            return shoppers, quote_many(asks, listings, issuer, bundle.demand)
-        except Exception:  # whatever a model raises, a shop never waits for it
-            log.exception("The response model failed; quoting list prices.")
-            return shoppers, list_quotes(ids, listings, issuer, "no_model", "the model failed")
-
-    def _signed(self, quote: Quote) -> Reply:
-        reply = {name: value for name, value in _fields(quote).items() if name not in PRIVATE}
-        return reply | {"signature": sign(reply, self.key)}
-
-    def _log(
-        self,
-        bundle: Bundle,
-        asked: Sequence[QuoteRequest],
-        shoppers: Sequence[Shopper],
-        listings: Listings,
-        quotes: Sequence[Quote],
-        at: datetime,
-    ) -> None:
-        about = {"as_of": bundle.about.as_of, "verdict": bundle.about.built_from}
-        rows = zip(quotes, asked, shoppers, _features(listings), strict=True)
-        entries = (
-            {
-                "quote": _fields(quote),
-                "quantity": request.quantity,
-                "shopper": shopper,
-                "features": features,
-                "champion": about,
-            }
-            for quote, request, shopper, features in rows
-        )
-        try:
-            self.journal.append(entries, at)
-        except OSError:
-            log.exception("%d quotes could not be logged.", len(quotes))
-
-    def forecast(self, asked: ForecastRequest) -> Reply:
-        """Demand for a sku over the horizon, at its reference price or the asked one.
-
-        Raises:
-            Refusal: the sku is not listed or has no forecast (404), or the horizon is too far
-                (422).
-        """
-        bundle = self.bundle
-        row = _row(bundle, asked.sku, asked.zone)
-        sku, zone = bundle.listings.sku[row], bundle.listings.zone[row]
-        steps = bundle.forecasts.rows.get((sku, zone))
-        if not steps:
-            detail = "This sku sells too little to be forecast."
-            raise Refusal(404, "no_forecast", detail, asked.sku)
-        horizon = asked.horizon or len(steps)
-        if horizon > len(steps):
-            detail = f"horizon: the forecast has {len(steps)} steps."
-            raise Refusal(422, "invalid_body", detail, horizon)
-        return _forecast(bundle, row, steps[:horizon], asked.price)
+            self.journal.append(lines, at)
+        except OSError as error:
+            self.unlogged(count)
+            log.error("%d quotes could not be logged: %s", count, error)
 
 
-def _forecast(bundle: Bundle, row: int, steps: Sequence[int], price: int | None) -> Reply:
-    columns = bundle.forecasts.columns
-    sku, zone = bundle.listings.sku[row], bundle.listings.zone[row]
-    reference = float(columns["reference_price"][steps[0]])
-    ratio = 1.0
-    if price is not None:
-        series = [bundle.series(sku, zone, EVERYONE)]
-        ratio = float(bundle.runtime.demand_ratio(series, np.array([[price / reference]]))[0, 0])
-    list_price = int(bundle.listings.list_price[row])
-    return {
-        "sku": sku,
-        "zone": zone,
-        "currency": bundle.about.currency,
-        "grain": bundle.about.grain,
-        "price": price or round(reference),
-        "reference_price": round(reference),
-        "list_price": list_price,
-        "demand_ratio": ratio,
-        "notes": _notes(price, list_price),
-        "steps": [_step(columns, step, ratio) for step in steps],
-        "model_name": "demand",
-        "model_version": bundle.about.models["demand"].version,
-    }
+@dataclass(frozen=True)
+class _Fresh:
+    """What is asked for anew, the rows of the listings it is about, and when."""
+
+    asked: Sequence[QuoteRequest]
+    rows: Sequence[int]
+    now: datetime
 
 
-def _notes(price: int | None, list_price: int) -> list[str]:
-    if price is None:
-        return ["at the reference price, with no promotion planned"]
-    if price > list_price:
-        return ["a what-if above the list price: no shopper is ever quoted it"]
-    return ["a what-if: demand at the reference price, times the response to this one"]
+def _few(asked: Sequence[QuoteRequest], bundle: Bundle) -> None:
+    most = bundle.about.limits.max_batch
+    if len(asked) > most:
+        detail = f"At most {most} quotes may be asked for at once."
+        raise Refusal(413, "too_many", detail, len(asked))
 
 
-def _step(columns: Mapping[str, list[Any]], step: int, ratio: float) -> Reply:
-    names = sorted(name for name in columns if name[0] == "q" and name[1:].isdigit())
-    return {
-        "step": columns["step"][step],
-        "period": columns["period"][step],
-        "mean": columns["mean"][step] * ratio,
-        "quantiles": {name: columns[name][step] * ratio for name in names},
-    }
-
-
-def _rows(bundle: Bundle, asked: Sequence[QuoteRequest]) -> np.ndarray[Any, np.dtype[np.int64]]:
-    found = [bundle.row(one.sku, one.zone) for one in asked]
-    unknown = [one for one, row in zip(asked, found, strict=True) if row is None]
-    if unknown:
-        raise _unknown(bundle, unknown)
-    return np.array(found, dtype=np.int64)
-
-
-def _row(bundle: Bundle, sku: str, zone: str | None) -> int:
-    row = bundle.row(sku, zone)
-    if row is None:
-        raise _unknown(bundle, [QuoteRequest(sku=sku, zone=zone)])
-    return row
-
-
-def _unknown(bundle: Bundle, asked: Sequence[QuoteRequest]) -> Refusal:
-    first = asked[0]
-    if zones := bundle.zones(first.sku):
-        wanted = f"in zone {first.zone!r}" if first.zone else "without a zone"
-        detail = f"{first.sku} is priced by zone, and not {wanted}; it has {', '.join(zones[:10])}."
-        return Refusal(404, "unknown_zone", detail, first.zone)
-    skus = sorted({one.sku for one in asked})
-    if len(skus) == 1:
-        return Refusal(404, "unknown_sku", "The price book does not list this sku.", skus[0])
-    return Refusal(404, "unknown_sku", "The price book does not list these skus.", skus[:20])
-
-
-def _customers(asked: Sequence[QuoteRequest]) -> list[str]:
-    return sorted({one.customer_id for one in asked if one.customer_id is not None})
+def _lock(asked: QuoteRequest, bundle: Bundle, row: int) -> Key | None:
+    if asked.customer_id is None:
+        return None
+    return asked.customer_id, bundle.listings.sku[row], bundle.listings.zone[row], asked.consent
 
 
 def _shopper(asked: QuoteRequest, known: Known) -> Shopper:
     return Shopper(asked.customer_id, asked.consent, known.segment, known.consented)
 
 
-def _fields(quote: Quote) -> Reply:
-    """A quote as plain data; shallow, for it is on the hot path."""
-    return {name: getattr(quote, name) for name in quote.__slots__}
+def _ids(count: int) -> list[str]:
+    text = os.urandom(16 * count).hex()
+    return [text[at : at + 32] for at in range(0, len(text), 32)]
 
 
-def _features(listings: Listings) -> Iterator[Reply]:
-    """What each quote was decided from, as plain values."""
-    known = {name: column for name, column in vars(listings).items() if column is not None}
-    columns = {name: column.tolist() for name, column in known.items()}
-    for row in zip(*columns.values(), strict=True):
-        yield dict(zip(columns, row, strict=True))
+def _signed(held: Held, ring: KeyRing) -> bytes:
+    """The reply, whose signature covers what a shopper sees of it."""
+    offer = held.ready.offer
+    fields = {
+        "quote_id": held.quote_id,
+        "sku": offer.sku,
+        "zone": offer.zone,
+        "currency": held.ready.currency,
+        "price": offer.price,
+        "list_price": offer.list_price,
+        "lowest_30d": offer.lowest_30d,
+        "personalised": offer.personalised,
+        "disclosure": offer.disclosure,
+        "issued_at": held.issued_at,
+        "expires_at": held.expires_at,
+    }
+    return b'{%b,%b,"signature":"%b"}' % (_head(held), held.ready.told, ring.sign(fields).encode())
+
+
+def _line(held: Held, asked: QuoteRequest, shopper: Shopper, shadow: int | None) -> bytes:
+    who = {"shopper": shopper, "quantity": asked.quantity, "shadow": shadow}
+    return b'{"quote":{%b,%b,%b\n' % (_head(held), held.ready.logged, to_json(who)[1:])
+
+
+def _head(held: Held) -> bytes:
+    times = (held.issued_at.isoformat(), held.expires_at.isoformat())
+    return b'"quote_id":"%b","issued_at":"%b","expires_at":"%b"' % tuple(
+        text.encode() for text in (held.quote_id, *times)
+    )

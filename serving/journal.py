@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
-from typing import Any
-
-from pydantic_core import to_json
 
 
 class Journal:
@@ -20,17 +18,16 @@ class Journal:
         self._path: Path | None = None
         self._descriptor = -1
 
-    def append(self, entries: Iterable[Mapping[str, Any]], at: datetime) -> None:
-        """Write entries of an instant.
+    def append(self, lines: Iterable[bytes], at: datetime) -> None:
+        """Write the lines of an instant; each ends in a newline.
 
         Raises:
             OSError: the disk refuses.
         """
         self._open(self.folder / f"quotes-{at:%Y-%m-%d}.jsonl")
-        os.write(
-            self._descriptor,
-            b"".join(to_json(entry, inf_nan_mode="null") + b"\n" for entry in entries),
-        )
+        text = b"".join(lines)
+        if os.write(self._descriptor, text) < len(text):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
 
     def _open(self, path: Path) -> None:
         if path == self._path:

@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from serving.events import EventsReply, EventsRequest
 from serving.schemas import (
     ErrorReply,
     ForecastReply,
@@ -15,6 +16,8 @@ from serving.schemas import (
     QuoteRequest,
     QuotesReply,
     QuotesRequest,
+    VerifyReply,
+    VerifyRequest,
 )
 
 REFERENCE = "#/components/schemas/{model}"
@@ -23,15 +26,26 @@ Route = tuple[str, str, type[BaseModel], type[BaseModel]]
 ROUTES: tuple[Route, ...] = (
     ("/quote", "A price for one sku", QuoteRequest, QuoteReply),
     ("/quotes", "Prices for many skus at once", QuotesRequest, QuotesReply),
+    ("/verify", "Whether a quote is ours and stands", VerifyRequest, VerifyReply),
+    ("/events", "What happened in the shop", EventsRequest, EventsReply),
     ("/forecast", "Demand for a sku, also at another price", ForecastRequest, ForecastReply),
 )
 ERRORS = {
     "400": "The body is not JSON",
+    "401": "There is no API key, or none that counts",
+    "403": "The API key is not for this",
     "404": "The price book does not list the sku, or not in that zone",
     "413": "Too many items, or too large a body",
     "422": "A field is missing, unknown, of the wrong type or out of range",
-    "503": "There is no champion to quote from yet",
+    "429": "The API key asks too fast; Retry-After says when to ask again",
+    "503": "There is no champion to quote from yet, or the API keys could not be read",
 }
+BEARER = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "An API key (`pricebook keys issue`); asked for once one was issued",
+}
+KEYS: list[dict[str, list[str]]] = [{}, {"key": []}]
 SYSTEM = {
     "/livez": ("Whether the process lives", "text/plain"),
     "/readyz": ("Whether there is a champion to quote from; if not, why", "text/plain"),
@@ -56,7 +70,7 @@ def description() -> dict[str, Any]:
         "servers": [{"url": "."}],
         "paths": {path: _path(summary, asked, reply) for path, summary, asked, reply in ROUTES}
         | {path: _system(*about) for path, about in SYSTEM.items()},
-        "components": {"schemas": schemas["$defs"]},
+        "components": {"schemas": schemas["$defs"], "securitySchemes": {"key": BEARER}},
     }
 
 
@@ -66,7 +80,7 @@ def _path(summary: str, asked: type[BaseModel], reply: type[BaseModel]) -> dict[
     }
     body = {"required": True, "content": _json(asked)}
     about = {"summary": summary, "description": asked.__doc__, "tags": ["prices"]}
-    return {"post": {**about, "requestBody": body, "responses": answers}}
+    return {"post": {**about, "requestBody": body, "responses": answers, "security": KEYS}}
 
 
 def _system(summary: str, media: str) -> dict[str, Any]:

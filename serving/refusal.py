@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
-from starlette.requests import Request
 
 LONGEST_ECHO = 200  # characters of a wrong value that are sent back
 
@@ -34,17 +33,6 @@ def _echo(received: Any) -> Any:
     if len(text) <= LONGEST_ECHO:
         return received
     return f"{text[:LONGEST_ECHO]}..."
-
-
-async def read(request: Request, largest: int) -> bytes:
-    """The body, refused with 413 as soon as it is larger than `largest` bytes."""
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > largest:
-            detail = f"The body is larger than {largest} bytes."
-            raise Refusal(413, "body_too_large", detail, f"more than {largest} bytes")
-    return bytes(body)
 
 
 def parse(model: type[B], body: bytes) -> B:

@@ -88,6 +88,7 @@ class QuoteReply(BaseModel):
                     "currency": "USD",
                     "price": 89,
                     "list_price": 99,
+                    "lowest_30d": 95,
                     "ceiling": 99,
                     "personalised": False,
                     "disclosure": None,
@@ -107,11 +108,12 @@ class QuoteReply(BaseModel):
                     ],
                     "model_name": "response",
                     "model_version": "3",
-                    "arm": "model",
+                    "arm": "champion",
                     "propensity": 1.0,
+                    "discount_from": 95,
                     "issued_at": "2026-01-05T12:00:00Z",
                     "expires_at": "2026-01-05T12:15:00Z",
-                    "signature": "9a1f...",
+                    "signature": "5f0c21d9.9a1f...",
                 }
             ]
         }
@@ -123,6 +125,7 @@ class QuoteReply(BaseModel):
     currency: str
     price: int
     list_price: int
+    lowest_30d: int | None = Field(description="the lowest list price of the past 30 days")
     ceiling: int
     personalised: bool
     disclosure: str | None
@@ -131,6 +134,9 @@ class QuoteReply(BaseModel):
     model_version: str
     arm: str
     propensity: float
+    discount_from: int | None = Field(
+        description="the one price a discount may be announced against; null: announce none"
+    )
     issued_at: datetime
     expires_at: datetime
     signature: str
@@ -140,6 +146,28 @@ class QuotesReply(BaseModel):
     """Quotes, in the order asked."""
 
     quotes: list[QuoteReply]
+
+
+class VerifyRequest(Body):
+    """A signed quote is shown at checkout: the quote as it was given, or its signed fields."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"quote": {"quote_id": "5b0f", "signature": "5f0c.9a1f"}}]}
+    )
+
+    quote: dict[str, Any] = Field(max_length=64)
+
+
+class VerifyReply(BaseModel):
+    """Whether the quote is ours and stands; if not, why: unsigned, malformed, foreign, tampered or
+    expired."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"valid": False, "reason": "expired"}]}
+    )
+
+    valid: bool
+    reason: str | None
 
 
 class ForecastStep(BaseModel):

@@ -7,20 +7,18 @@ import pytest
 
 from pricebook import guardrails, money
 from pricebook.config import Quote as Limits
-from pricebook.decision import MODEL_ARM
-from pricebook.guardrails import Arm, Bounds
+from pricebook.guardrails import Bounds
 
 LIMITS = Limits(competitor_band=0.10, max_step=0.15, max_markdown=0.30)
 
 
-def bounds(list_price=500, floor=350, last=None, rival=None, arm=MODEL_ARM, limits=LIMITS):
+def bounds(list_price=500, floor=350, last=None, rival=None, limits=LIMITS):
     return Bounds(
         list_price=np.array([list_price]),
         floor=np.array([floor], dtype=float),
         usual_price=np.array([last], dtype=float),
         competitor_price=np.array([rival], dtype=float),
         ladders=[money.rungs(list_price, limits.endings)],
-        arms=[arm],
         limits=limits,
     )
 
@@ -69,14 +67,9 @@ def test_the_floor_overrides_the_step():
     assert guarded(459, last=300, floor=455) == (459, ["step", "ladder", "floor"])
 
 
-def test_an_experiment_arm_is_guarded_like_the_model():
-    arm = Arm("deep", propensity=0.1, share_of_list=0.5)
-    assert guarded(459, arm=arm, floor=355) == (359, ["experiment", "ladder", "floor"])
-
-
 def test_the_rules_run_in_the_designed_order():
     order = [rule.name for rule in guardrails.RULES]
-    assert order == ["experiment", "competitor_band", "step", "ladder", "ceiling", "floor"]
+    assert order == ["competitor_band", "step", "ladder", "ceiling", "floor"]
 
 
 @pytest.mark.parametrize(

@@ -1,20 +1,20 @@
 """Quotes decided by constant-elasticity demand: what always holds, and what each gap says."""
 
-from datetime import UTC, datetime
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pricebook import money
+from pricebook.arms import Arm
 from pricebook.config import Quote as Limits
 from pricebook.decision import Listings
-from pricebook.quote import EVERYONE, Issuer, Shopper, list_quotes, quote_many
+from pricebook.quote import EVERYBODY, EVERYONE, Shopper, Terms, list_offers, offers, terms
 
 LIMITS = Limits(competitor_band=0.2, max_step=0.5)
-NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
 ELASTICITY = {EVERYONE: -2.0, "deal seeker": -6.0, "regular": -1.2}
 
 
@@ -34,6 +34,8 @@ def listings(*rows):
         "map_price": np.nan,
         "competitor_price": np.nan,
         "modelled": True,
+        "lowest_30d": np.nan,
+        "on_hand": np.nan,
     }
     whole = [{**usual, **row} for row in rows]
     kinds = {"sku": object, "zone": object, "list_price": np.int64}
@@ -43,21 +45,21 @@ def listings(*rows):
     )
 
 
-def quotes(rows, shoppers=None, limits=LIMITS, demand=demand):
+def quotes(rows, shoppers=None, limits=LIMITS, demand=demand, arm=EVERYBODY):
     shoppers = shoppers or [Shopper()] * len(rows)
-    issuer = Issuer(limits, "USD", "response", "3", NOW)
-    asks = [(f"q{row}", shopper) for row, shopper in enumerate(shoppers)]
-    return quote_many(asks, listings(*rows), issuer, demand)
+    on = [terms(shopper, limits.consent_default, arm) for shopper in shoppers]
+    return offers(on, listings(*rows), limits, demand)
 
 
-def quote(shopper=None, limits=LIMITS, demand=demand, **row):
-    return quotes([row], [shopper or Shopper()], limits, demand)[0]
+def quote(shopper=None, limits=LIMITS, demand=demand, arm=EVERYBODY, **row):
+    return quotes([row], [shopper or Shopper()], limits, demand, arm)[0]
 
 
 def rules(quote):
     return [reason.rule for reason in quote.reasons]
 
 
+thorough = settings(max_examples=1000, deadline=None)
 maybe = st.one_of(st.just(float("nan")), st.integers(1, 30_000).map(float))
 rows = st.lists(
     st.fixed_dictionaries(
@@ -91,6 +93,7 @@ shoppers = st.builds(
 )
 
 
+@thorough
 @given(rows, some_limits, shoppers)
 def test_every_price_lies_on_a_rung_between_floor_and_list_price(rows, limits, shopper):
     for one in quotes(rows, [shopper] * len(rows), limits):
@@ -99,6 +102,7 @@ def test_every_price_lies_on_a_rung_between_floor_and_list_price(rows, limits, s
         assert one.floor is None or one.price >= min(one.floor, one.list_price)
 
 
+@thorough
 @given(rows, some_limits, shoppers)
 def test_a_personal_offer_is_never_above_the_public_one(rows, limits, shopper):
     public = quotes(rows, limits=limits)
@@ -108,6 +112,7 @@ def test_a_personal_offer_is_never_above_the_public_one(rows, limits, shopper):
         assert one.personalised == (one.price < other.price)
 
 
+@thorough
 @given(rows, some_limits, shoppers)
 def test_reasons_chain_from_the_list_price_to_the_price(rows, limits, shopper):
     for one in quotes(rows, [shopper] * len(rows), limits):
@@ -116,12 +121,14 @@ def test_reasons_chain_from_the_list_price_to_the_price(rows, limits, shopper):
         assert ends[-1] == one.price
 
 
+@thorough
 @given(rows, some_limits)
 def test_one_at_a_time_and_all_at_once_are_the_same(rows, limits):
     together = quotes(rows, limits=limits)
     assert [one.price for one in together] == [quote(limits=limits, **row).price for row in rows]
 
 
+@thorough
 @given(rows, some_limits)
 def test_a_missing_floor_means_the_list_price(rows, limits):
     unknown = {"unit_cost": np.nan, "map_price": np.nan}
@@ -130,6 +137,7 @@ def test_a_missing_floor_means_the_list_price(rows, limits):
         assert one.reasons[0].text.startswith("no_floor: not repriced")
 
 
+@thorough
 @given(rows)
 def test_a_larger_markdown_never_lowers_expected_profit(rows):
     known = [
@@ -231,13 +239,61 @@ def test_an_assumed_cost_is_said():
     assert "cost" not in rules(quote())
 
 
-def test_quotes_at_the_list_price_say_why():
-    issuer = Issuer(LIMITS, "USD", "response", "3", NOW)
-    (one,) = list_quotes(["q0"], listings({}), issuer, "online_store", "unreachable")
+def test_offers_at_the_list_price_say_why():
+    (one,) = list_offers([Terms()], listings({}), "online_store", "unreachable")
     assert (one.price, one.floor, one.personalised) == (500, None, False)
-    assert one.reasons[0].text == "online_store: unreachable; the list price stands"
+    assert one.reasons[0].text == "online_store: unreachable"
 
 
-def test_a_quote_expires_after_its_time_to_live():
-    one = quote()
-    assert (one.expires_at - one.issued_at).total_seconds() == LIMITS.ttl_seconds
+def test_what_is_sold_out_is_not_repriced():
+    one = quote(on_hand=0.0)
+    assert (one.price, rules(one)) == (500, ["sold_out"])
+    assert quote(on_hand=1.0).price == quote().price
+
+
+def test_no_shopper_is_further_below_the_public_offer_than_the_shop_allows():
+    limits = Limits(max_step=0.5, max_dispersion=0.03)
+    public = quote(limits=limits)
+    own = quote(Shopper("c1", asked=True, segment="deal seeker"), limits=limits)
+    assert public.price * 0.97 <= own.price < public.price
+    assert rules(own)[-2:] == ["dispersion", "personal"]
+
+
+@pytest.mark.parametrize(("lowest", "told"), [(450.0, 450), (399.0, None), (np.nan, None)])
+def test_a_discount_is_announced_against_the_lowest_price_of_30_days_alone(lowest, told):
+    assert quote(lowest_30d=lowest).discount_from == told
+
+
+def test_the_control_arm_sells_at_the_list_price_and_says_what_for():
+    one = quote(Shopper("c1", True, "deal seeker"), arm=Arm("control", 0.1))
+    assert (one.price, one.arm, one.propensity) == (500, "control", 0.1)
+    assert one.reasons[-1].text == "experiment: the list price, to measure against"
+
+
+def test_the_exploration_arm_draws_near_the_best_and_tells_its_chance():
+    drawn = [quote(arm=Arm("explore", 0.2, draw)) for draw in np.arange(0, 1, 0.01).tolist()]
+    chances = {one.price: one.propensity for one in drawn}
+    assert len(chances) == 5
+    assert sum(chances.values()) == pytest.approx(0.2)
+    assert max(chances, key=chances.get) == quote().price
+    assert all(one.choice.chance(one.price) * 0.2 == one.propensity for one in drawn)
+
+
+@thorough
+@given(rows, some_limits, st.floats(0, 1, exclude_max=True))
+def test_what_is_drawn_keeps_every_guardrail(rows, limits, draw):
+    drawn = quotes(rows, limits=limits, arm=Arm("explore", 0.2, draw))
+    usual = quotes(rows, limits=limits)
+    for one, best in zip(drawn, usual, strict=True):
+        assert one.price in money.rungs(one.list_price, limits.endings)
+        assert min(one.floor or 0, one.list_price) <= one.price <= one.list_price
+        assert one.choice is None or one.price in one.choice.prices
+        assert one.choice is not None or one.price == best.price
+
+
+@thorough
+@given(rows, some_limits, shoppers)
+def test_no_consent_means_the_public_price(rows, limits, shopper):
+    refused = replace(shopper, asked=False)
+    own = quotes(rows, [refused] * len(rows), limits)
+    assert [one.price for one in own] == [one.price for one in quotes(rows, limits=limits)]

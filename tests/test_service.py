@@ -39,10 +39,15 @@ BOOK = pd.DataFrame(
         "cost_assumed": [False, True, True, False, False, False],
         "map_price": [None] * 6,
         "competitor_price": [None] * 6,
+        "lowest_30d": [480, 400, 700, 900, 150, 160],
         "modelled": [True, True, False, True, True, True],
         "cannibalised": [0.0] * 6,
     }
-).astype(dict.fromkeys(("last_price", "unit_cost", "map_price", "competitor_price"), "Int64"))
+).astype(
+    dict.fromkeys(
+        ("last_price", "unit_cost", "map_price", "competitor_price", "lowest_30d"), "Int64"
+    )
+)
 
 
 def _panel():
@@ -339,7 +344,7 @@ def test_a_wrong_forecast_request_is_refused_with_a_reason(service, body, status
 
 
 def test_every_quote_is_in_the_log_with_what_it_was_decided_from(service, shop):
-    quote = service.quote(customer_id="ann", quantity=2)
+    quote = service.quote(customer_id="ann", consent=True, quantity=2)
     lines = [line for file in (shop.state / "quote_log").iterdir() for line in file.open()]
     (entry,) = [
         line for line in map(json.loads, lines) if line["quote"]["quote_id"] == quote["quote_id"]
@@ -347,8 +352,8 @@ def test_every_quote_is_in_the_log_with_what_it_was_decided_from(service, shop):
     assert entry["quote"]["floor"] == 350
     assert entry["features"]["unit_cost"] == 250
     assert (entry["shopper"]["segment"], entry["quantity"]) == ("deal seeker", 2)
-    assert (entry["quote"]["arm"], entry["quote"]["propensity"]) == ("model", 1.0)
-    assert entry["champion"] == {"as_of": "2026-01-01", "verdict": "verdict-1"}
+    assert (entry["quote"]["arm"], entry["quote"]["propensity"]) == ("champion", 1.0)
+    assert entry["verdict"] == "verdict-1"
 
 
 def test_the_api_describes_itself_with_examples_and_error_bodies(service):
@@ -386,7 +391,7 @@ def test_with_the_online_store_gone_the_list_price_stands_and_says_why(service, 
     away = store.with_suffix(".away")
     store.rename(away)
     try:
-        for quote in (service.quote(customer_id="ann"), service.quote()):
+        for quote in (service.quote(customer_id="dan"), service.quote()):
             assert quote["price"] == quote["list_price"]
             assert quote["reasons"][0]["text"].startswith("online_store: the online store is gone")
     finally:
@@ -400,7 +405,7 @@ def test_with_the_online_store_corrupt_the_list_price_stands(service, shop):
     store.rename(away)
     store.write_bytes(b"not a database" * 1_000)
     try:
-        quote = service.quote(customer_id="ann")
+        quote = service.quote(customer_id="eve")
         assert (quote["price"], quote["reasons"][0]["rule"]) == (500, "online_store")
     finally:
         away.replace(store)

@@ -1,0 +1,164 @@
+"""What each route answers, and all it takes, opened from a home."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Self
+
+from pydantic_core import to_json
+
+from pricebook.config import Settings
+from pricebook.signals import Event
+from serving.champion import Champion
+from serving.clock import Clock
+from serving.desk import Desk
+from serving.events import EventsReply, EventsRequest
+from serving.forecasts import forecast
+from serving.guard import Guard, keys_in
+from serving.journal import Journal
+from serving.lane import Call, Route
+from serving.live import Live
+from serving.locks import Locks
+from serving.metrics import Counters
+from serving.online import Shoppers
+from serving.refusal import Refusal, parse
+from serving.schemas import ForecastRequest, QuoteRequest, QuotesRequest, VerifyRequest
+from serving.signing import KeyRing, load
+from serving.switch import Switch
+
+BODY_BYTES = 4_096  # for a body, and again for each item of a batch
+EVENT_BYTES, MOST_EVENTS = 1_024, 1_000
+
+
+log = logging.getLogger("pricebook.service")
+
+
+class Ring:
+    """The signing keys, read again by the watch."""
+
+    def __init__(self, read: Callable[[], KeyRing]) -> None:
+        self._read, self._ring = read, read()
+
+    def __call__(self) -> KeyRing:
+        return self._ring
+
+    def refresh(self) -> None:
+        self._ring = self._read()
+
+
+@dataclass(frozen=True)
+class Answers:
+    """The routes of one process."""
+
+    desk: Desk
+    live: Live
+    guard: Guard
+    ring: Ring
+    counters: Counters
+
+    @classmethod
+    def opened(cls, settings: Settings, packed: Path | None) -> Self:
+        """Everything a process needs, from its home.
+
+        Raises:
+            ConfigError: a signing key is too short.
+        """
+        clock, counters = Clock(), Counters()
+        ring = Ring(lambda: load(settings, clock()))
+        shoppers = Shoppers(settings)
+        shoppers.probe()
+        journal = Journal(settings.quote_log)
+        live = Live(settings, partial(_sold, journal), clock)
+        live.start()
+        served = partial(Champion, signals=live, swapped=counters.swapped)
+        desk = Desk(
+            champion=served(settings.bundle, packed=packed),
+            challenger=served(settings.challenger),
+            shoppers=shoppers,
+            journal=journal,
+            keys=ring,
+            clock=clock,
+            switch=Switch(settings.kill_switch),
+            count=counters.quote,
+            unlogged=counters.unlogged,
+            locks=Locks(dropped=counters.dropped),
+        )
+        return cls(desk, live, Guard(keys_in(settings), clock), ring, counters)
+
+    def routes(self) -> dict[str, Route]:
+        quotes = partial(self.guard.allow, scope="quote")
+        batch = partial(quotes, cost=0)  # it is paid for when it is known how many are asked for
+        return {
+            "/quote": Route(self.quote, quotes, lambda: BODY_BYTES),
+            "/quotes": Route(self.quotes, batch, self._batch_bytes),
+            "/forecast": Route(self.forecast, quotes, lambda: BODY_BYTES),
+            "/verify": Route(self.verify, quotes, lambda: 4 * BODY_BYTES),
+            "/events": Route(
+                self.events, partial(self.guard.allow, scope="events", cost=0), _events_bytes
+            ),
+        }
+
+    async def quote(self, call: Call) -> bytes:
+        return (await self.desk.quotes([parse(QuoteRequest, call.body)]))[0]
+
+    async def quotes(self, call: Call) -> bytes:
+        asked = parse(QuotesRequest, call.body)
+        self.guard.allow(call.authorization, "quote", len(asked.items))
+        return b'{"quotes":[%b]}' % b",".join(await self.desk.quotes(asked.items))
+
+    async def forecast(self, call: Call) -> bytes:
+        asked = parse(ForecastRequest, call.body)
+        return to_json(forecast(self.desk.champion.offers.bundle, asked), inf_nan_mode="null")
+
+    async def verify(self, call: Call) -> bytes:
+        asked = parse(VerifyRequest, call.body)
+        wrong = self.ring().check(asked.quote, self.desk.clock())
+        return to_json({"valid": wrong is None, "reason": wrong})
+
+    async def events(self, call: Call) -> bytes:
+        asked = parse(EventsRequest, call.body)
+        self.guard.allow(call.authorization, "events", len(asked.items))
+        events = asked.events()
+        try:
+            taken = self.live.take(events, self.desk.clock())
+        except OSError as error:
+            log.error("%d events could not be logged: %s", len(events), error)
+            raise Refusal(503, "no_event_log", "The event log takes nothing; send again.") from None
+        told = EventsReply(
+            accepted=taken.accepted, duplicates=taken.duplicate, late=taken.late, early=taken.early
+        )
+        return told.model_dump_json().encode()
+
+    def look(self) -> None:
+        """What is looked at every few seconds, outside any request."""
+        self.guard.refresh()
+        self.ring.refresh()
+        self.desk.champion.refresh()
+        self.desk.challenger.refresh()
+        self.desk.shoppers.probe()
+        self.counters.heard(self.live.staleness(self.desk.clock()))
+
+    def close(self) -> None:
+        self.live.stop()
+        self.desk.shoppers.close()
+
+    def _batch_bytes(self) -> int:
+        return BODY_BYTES * (1 + self.desk.champion.offers.bundle.about.limits.max_batch)
+
+
+def _events_bytes() -> int:
+    return EVENT_BYTES * (1 + MOST_EVENTS)
+
+
+def _sold(journal: Journal, orders: Sequence[Event], at: datetime) -> None:
+    """Orders that name their quote close the loop in its log."""
+    lines = [b'{"order":%b}\n' % to_json(order) for order in orders]
+    try:
+        journal.append(lines, at)
+    except OSError as error:
+        log.error("%d orders could not be joined to their quotes: %s", len(lines), error)

@@ -1,0 +1,146 @@
+"""Offers from the bundle in service, remembered with their JSON until an input changes.
+
+An offer is the same for all who ask on the same terms, so it is decided once; a quote then costs an
+id, two instants and a signature.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+from pydantic_core import to_json
+
+from pricebook.decision import Listings
+from pricebook.quote import Offer, Terms, list_offers, offers
+from serving.bundle import Bundle
+
+log = logging.getLogger("pricebook.offers")
+
+MOST = 16_384  # offers remembered
+PRIVATE = frozenset({"floor", "choice"})  # fields of an offer that stay inside
+
+
+class Signals(Protocol):
+    """What has been heard since the bundle was made, of a sku in its zone."""
+
+    def version(self, sku: str, zone: str) -> int: ...
+    def competitor_price(self, sku: str, zone: str) -> int | None: ...
+    def on_hand(self, sku: str, zone: str) -> int | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """An offer, and what a reply and the quote log say of it, as JSON without the braces."""
+
+    offer: Offer
+    currency: str
+    told: bytes
+    logged: bytes
+
+
+Key = tuple[int, Terms]
+NEVER = (None, None)
+
+
+class Offers:
+    """The offers of one bundle; they go with it, so no quote mixes two."""
+
+    def __init__(self, bundle: Bundle, signals: Signals) -> None:
+        self.bundle = bundle
+        self._signals = signals
+        self._known: dict[Key, tuple[int, Ready]] = {}
+
+    def of(self, rows: Sequence[int], asked: Sequence[Terms]) -> list[Ready]:
+        """What is offered on each of these terms for a row of the listings.
+
+        A model that fails leaves everything asked for at its list price.
+        """
+        keys = list(zip(rows, asked, strict=True))
+        heard = [self._heard(row) for row in rows]
+        missing = {
+            key: version
+            for key, version in zip(keys, heard, strict=True)
+            if self._known.get(key, NEVER)[0] != version
+        }
+        if not missing:
+            return [self._known[key][1] for key in keys]
+        try:
+            fresh = dict(zip(missing, self._decided(list(missing)), strict=True))
+        except Exception:  # whatever a model raises, a shop never waits for it
+            log.exception("The response model failed; quoting list prices.")
+            return self.listed(rows, asked, "no_model", "the model failed")
+        found = [fresh[key] if key in fresh else self._known[key][1] for key in keys]
+        self._remember(missing, fresh)
+        return found
+
+    def listed(
+        self, rows: Sequence[int], asked: Sequence[Terms], rule: str, because: str
+    ) -> list[Ready]:
+        """Offers at the list price, all for one reason."""
+        listings = self._listings(rows)
+        told = f"{because}; the list price stands"
+        return list(map(self._ready, list_offers(asked, listings, rule, told), features(listings)))
+
+    def _heard(self, row: int) -> int:
+        listings = self.bundle.listings
+        return self._signals.version(listings.sku[row], listings.zone[row])
+
+    def _decided(self, keys: Sequence[Key]) -> list[Ready]:
+        listings = self._listings([row for row, _ in keys])
+        limits, demand = self.bundle.about.limits, self.bundle.demand
+        made = offers([terms for _, terms in keys], listings, limits, demand)
+        return list(map(self._ready, made, features(listings)))
+
+    def _listings(self, rows: Sequence[int]) -> Listings:
+        """These rows of the price book, with what has been heard since."""
+        listings = self.bundle.listings.take(np.asarray(rows))
+        heard = [at for at, row in enumerate(rows) if self._heard(row)]
+        if not heard:
+            return listings
+        rival, stock = listings.competitor_price.copy(), np.full(len(rows), np.nan)
+        for at in heard:
+            of = (listings.sku[at], listings.zone[at])
+            rival[at] = _either(self._signals.competitor_price(*of), rival[at])
+            stock[at] = _either(self._signals.on_hand(*of), np.nan)
+        return replace(listings, competitor_price=rival, on_hand=stock)
+
+    def _remember(self, missing: dict[Key, int], fresh: dict[Key, Ready]) -> None:
+        for key, version in missing.items():
+            if key[1].arm.draw is None:
+                self._known[key] = (version, fresh[key])
+        for key in list(self._known)[: max(0, len(self._known) - MOST)]:
+            del self._known[key]
+
+    def _ready(self, offer: Offer, features: dict[str, Any]) -> Ready:
+        about = self.bundle.about
+        told = {name: getattr(offer, name) for name in offer.__slots__ if name not in PRIVATE}
+        told |= {
+            "discount_from": offer.discount_from,
+            "currency": about.currency,
+            "model_name": "response",
+            "model_version": about.models["response"].version,
+        }
+        logged = {"choice": offer.choice, "features": features, "verdict": about.built_from}
+        floor = b',"floor":' + to_json(offer.floor)
+        return Ready(
+            offer, about.currency, _inside(told), _inside(told) + floor + b"}," + _inside(logged)
+        )
+
+
+def features(listings: Listings) -> list[dict[str, Any]]:
+    """What each offer was decided from, as plain values."""
+    known = {name: column for name, column in vars(listings).items() if column is not None}
+    rows = zip(*(column.tolist() for column in known.values()), strict=True)
+    return [dict(zip(known, row, strict=True)) for row in rows]
+
+
+def _inside(fields: dict[str, Any]) -> bytes:
+    return to_json(fields, inf_nan_mode="null")[1:-1]
+
+
+def _either(heard: int | None, known: float) -> float:
+    return known if heard is None else heard
