@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -124,6 +124,8 @@ class Answers:
         asked = parse(EventsRequest, call.body)
         self.guard.allow(call.authorization, "events", len(asked.items))
         events = asked.events()
+        if self.desk.champion.serves and self.desk.champion.offers.bundle.as_one:
+            events = [replace(event, zone=None) for event in events]
         try:
             taken = self.live.take(events, self.desk.clock())
         except OSError as error:

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,11 @@ class Bundle:
         """The row of a sku in its zone, or in the shop as one; None where it is not listed."""
         found = self.rows.get((sku, zone or ANYWHERE))
         return self.rows.get((sku, ANYWHERE)) if found is None else found
+
+    @cached_property
+    def as_one(self) -> bool:
+        """Whether the shop prices as one, whatever the zone."""
+        return set(self.listings.zone.tolist()) <= {ANYWHERE}
 
     def zones(self, sku: str) -> list[str]:
         return sorted(self.listings.zone[self.listings.sku == sku].tolist())
