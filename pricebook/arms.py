@@ -7,15 +7,14 @@ unit is then the sku, its zone and the moment, so that two strangers side by sid
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from pricebook.config import Experiment
 
 CHAMPION, CONTROL, CANARY, EXPLORE = "champion", "control", "canary", "explore"
 
 
-@dataclass(frozen=True, slots=True)
-class Arm:
+class Arm(NamedTuple):
     """An arm, the share of traffic in it, and for the exploration arm what its rung is drawn by."""
 
     name: str = CHAMPION

@@ -193,6 +193,11 @@ class Experiment(Section):
     )
     salt: str = Field("", description="another one shuffles who is in which arm")
 
+    @property
+    def splits(self) -> bool:
+        """Whether anybody is anywhere but in the champion's arm."""
+        return self.control + self.canary + self.explore > 0
+
     @model_validator(mode="after")
     def _shares_fit(self) -> Self:
         total = self.control + self.canary + self.explore

@@ -84,7 +84,7 @@ class Answers:
             keys=ring,
             clock=clock,
             switch=Switch(settings.kill_switch),
-            count=counters.quote,
+            count=counters.quotes,
             unlogged=counters.unlogged,
             locks=Locks(dropped=counters.dropped),
         )
@@ -143,6 +143,7 @@ class Answers:
         self.desk.champion.refresh()
         self.desk.challenger.refresh()
         self.desk.shoppers.probe()
+        self.counters.tell()
         self.counters.heard(self.live.staleness(self.desk.clock()))
 
     def close(self) -> None:

@@ -6,7 +6,7 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from pydantic_core import to_json
 
@@ -16,7 +16,7 @@ from serving.bundle import Bundle
 from serving.champion import Champion
 from serving.journal import Journal
 from serving.listed import rows_of
-from serving.locks import Held, Key, Locks
+from serving.locks import Held, Key, Life, Locks
 from serving.offers import Offers, Ready
 from serving.online import Known, Shoppers, Unreachable
 from serving.refusal import Refusal
@@ -33,7 +33,7 @@ class Desk:
     """Answers requests from the champion in service.
 
     `switch` says why everything is at its list price, or None; `count` and `unlogged` tell the
-    metrics of each quote, and of those the log would not take.
+    metrics of quotes given, and of those the log would not take.
     """
 
     champion: Champion
@@ -43,7 +43,7 @@ class Desk:
     keys: Callable[[], KeyRing]
     clock: Callable[[], datetime]
     switch: Callable[[], str | None] = lambda: None
-    count: Callable[[Ready], None] = lambda ready: None
+    count: Callable[[Sequence[Ready]], None] = lambda ready: None
     unlogged: Callable[[int], None] = lambda quotes: None
     locks: Locks = field(default_factory=Locks)
 
@@ -81,13 +81,11 @@ class Desk:
             ready = offers.listed(fresh.rows, on, "online_store", broken)
         else:
             ready = self._offered(offers, fresh.rows, on)
-        ends = fresh.now + timedelta(seconds=offers.bundle.about.limits.ttl_seconds)
-        names = zip(_ids(len(ready)), ready, strict=True)
-        held = [Held(*one, fresh.now, ends) for one in names]
+        life = Life.of(fresh.now, offers.bundle.about.limits.ttl_seconds)
+        held = [Held(*one, life) for one in zip(_ids(len(ready)), ready, strict=True)]
         shadow = self._shadow(offers.bundle, fresh.rows, on)
         self._log(map(_line, held, fresh.asked, shoppers, shadow), len(held), fresh.now)
-        for one in ready:
-            self.count(one)
+        self.count(ready)
         return held
 
     async def _known(self, asked: Sequence[QuoteRequest]) -> tuple[list[Shopper], str]:
@@ -106,12 +104,15 @@ class Desk:
         experiment = limits.experiment
         if experiment.canary and not self.challenger.serves:
             experiment = experiment.model_copy(update={"canary": 0.0})
+        default = limits.consent_default
+        if not experiment.splits:
+            return [terms(shopper, default) for shopper in shoppers]
         span = int(fresh.now.timestamp()) // limits.ttl_seconds
         found = []
         for row, shopper in zip(fresh.rows, shoppers, strict=True):
             moment = f"{bundle.listings.sku[row]}|{bundle.listings.zone[row]}|{span}"
             arm = assign(shopper.customer_id or moment, moment, experiment)
-            found.append(terms(shopper, limits.consent_default, arm))
+            found.append(terms(shopper, default, arm))
         return found
 
     def _offered(self, offers: Offers, rows: Sequence[int], on: Sequence[Terms]) -> list[Ready]:
@@ -187,8 +188,8 @@ def _signed(held: Held, ring: KeyRing) -> bytes:
         "lowest_30d": offer.lowest_30d,
         "personalised": offer.personalised,
         "disclosure": offer.disclosure,
-        "issued_at": held.issued_at,
-        "expires_at": held.expires_at,
+        "issued_at": held.life.issued_at,
+        "expires_at": held.life.expires_at,
     }
     return b'{%b,%b,"signature":"%b"}' % (_head(held), held.ready.told, ring.sign(fields).encode())
 
@@ -199,7 +200,4 @@ def _line(held: Held, asked: QuoteRequest, shopper: Shopper, shadow: int | None)
 
 
 def _head(held: Held) -> bytes:
-    times = (held.issued_at.isoformat(), held.expires_at.isoformat())
-    return b'"quote_id":"%b","issued_at":"%b","expires_at":"%b"' % tuple(
-        text.encode() for text in (held.quote_id, *times)
-    )
+    return b'"quote_id":"%b",%b' % (held.quote_id.encode(), held.life.told)

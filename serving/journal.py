@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 
 
@@ -15,7 +15,7 @@ class Journal:
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
-        self._path: Path | None = None
+        self._day: date | None = None
         self._descriptor = -1
 
     def append(self, lines: Iterable[bytes], at: datetime) -> None:
@@ -24,15 +24,15 @@ class Journal:
         Raises:
             OSError: the disk refuses.
         """
-        self._open(self.folder / f"quotes-{at:%Y-%m-%d}.jsonl")
+        if at.date() != self._day:
+            self._open(at.date())
         text = b"".join(lines)
         if os.write(self._descriptor, text) < len(text):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.folder))
 
-    def _open(self, path: Path) -> None:
-        if path == self._path:
-            return
+    def _open(self, day: date) -> None:
+        path = self.folder / f"quotes-{day:%Y-%m-%d}.jsonl"
         if self._descriptor >= 0:
             os.close(self._descriptor)
         self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
-        self._path = path
+        self._day = day

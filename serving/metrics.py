@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from collections.abc import Sequence
 
 from prometheus_client import Counter, Gauge
 
-from pricebook.quote import Offer
-from serving.offers import Ready
+from serving.offers import Kind, Ready
 
-TELLING = frozenset({"cost", "public_offer", "personal", "model"})  # rules that bound no price
 FALLBACKS = frozenset({"online_store", "no_model", "no_answer", "kill_switch"})
+
+
+Tally = dict[Kind, tuple[int, int, int]]
 
 
 class Counters:
@@ -37,14 +38,27 @@ class Counters:
             ("signal",),
             multiprocess_mode="livemin",
         )
-        self._of = lru_cache(4096)(self._children)
+        self._seen: Tally = {}
 
-    def quote(self, ready: Ready) -> None:
-        offer = ready.offer
-        for child in self._of(offer.arm, _outcome(offer), _rules(offer)):
-            child.inc()
-        self._charged.inc(offer.price)
-        self._listed.inc(offer.list_price)
+    def quotes(self, given: Sequence[Ready]) -> None:
+        """Keep quotes in mind until the next `told`: counting them costs more than giving them."""
+        seen = self._seen
+        for ready in given:
+            kind = ready.kind
+            count, charged, listed = seen.get(kind, (0, 0, 0))
+            offer = ready.offer
+            seen[kind] = (count + 1, charged + offer.price, listed + offer.list_price)
+
+    def tell(self) -> None:
+        """Count what was kept in mind since."""
+        seen, self._seen = self._seen, {}
+        for (arm, outcome, rules), (count, charged, listed) in seen.items():
+            self._quotes.labels(arm, outcome, rules[-1] if rules else "none").inc(count)
+            for rule in rules:
+                counter = self._fallbacks if rule in FALLBACKS else self._hits
+                counter.labels(rule).inc(count)
+            self._charged.inc(charged)
+            self._listed.inc(listed)
 
     def unlogged(self, quotes: int) -> None:
         self._unlogged.inc(quotes)
@@ -58,18 +72,3 @@ class Counters:
     def heard(self, ages: dict[str, float]) -> None:
         for signal, seconds in ages.items():
             self._stale.labels(signal).set(seconds)
-
-    def _children(self, arm: str, outcome: str, rules: tuple[str, ...]) -> list[Counter]:
-        found = [self._quotes.labels(arm, outcome, rules[-1] if rules else "none")]
-        found += [self._hits.labels(rule) for rule in rules]
-        return found + [self._fallbacks.labels(rule) for rule in rules if rule in FALLBACKS]
-
-
-def _outcome(offer: Offer) -> str:
-    if offer.personalised:
-        return "personal"
-    return "list_price" if offer.price == offer.list_price else "public"
-
-
-def _rules(offer: Offer) -> tuple[str, ...]:
-    return tuple(reason.rule for reason in offer.reasons if reason.rule not in TELLING)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any, Protocol
 
 import numpy as np
@@ -32,11 +33,16 @@ class Signals(Protocol):
     def on_hand(self, sku: str, zone: str) -> int | None: ...
 
 
+Kind = tuple[str, str, tuple[str, ...]]  # arm, outcome, and the rules that bound the price
+TELLING = frozenset({"cost", "public_offer", "personal", "model"})  # rules that bound none
+
+
 @dataclass(frozen=True, slots=True)
 class Ready:
     """An offer, and what a reply and the quote log say of it, as JSON without the braces."""
 
     offer: Offer
+    kind: Kind
     currency: str
     told: bytes
     logged: bytes
@@ -112,7 +118,7 @@ class Offers:
         for key, version in missing.items():
             if key[1].arm.draw is None:
                 self._known[key] = (version, fresh[key])
-        for key in list(self._known)[: max(0, len(self._known) - MOST)]:
+        for key in list(islice(self._known, max(0, len(self._known) - MOST))):
             del self._known[key]
 
     def _ready(self, offer: Offer, features: dict[str, Any]) -> Ready:
@@ -127,7 +133,11 @@ class Offers:
         logged = {"choice": offer.choice, "features": features, "verdict": about.built_from}
         floor = b',"floor":' + to_json(offer.floor)
         return Ready(
-            offer, about.currency, _inside(told), _inside(told) + floor + b"}," + _inside(logged)
+            offer,
+            _kind(offer),
+            about.currency,
+            _inside(told),
+            _inside(told) + floor + b"}," + _inside(logged),
         )
 
 
@@ -136,6 +146,13 @@ def features(listings: Listings) -> list[dict[str, Any]]:
     known = {name: column for name, column in vars(listings).items() if column is not None}
     rows = zip(*(column.tolist() for column in known.values()), strict=True)
     return [dict(zip(known, row, strict=True)) for row in rows]
+
+
+def _kind(offer: Offer) -> Kind:
+    rules = tuple(reason.rule for reason in offer.reasons if reason.rule not in TELLING)
+    if offer.personalised:
+        return offer.arm, "personal", rules
+    return offer.arm, "list_price" if offer.price == offer.list_price else "public", rules
 
 
 def _inside(fields: dict[str, Any]) -> bytes:

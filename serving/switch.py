@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 
@@ -13,6 +14,8 @@ class Switch:
 
     def __call__(self) -> str | None:
         """Why it is on, or None."""
+        if not os.path.exists(self._path):  # noqa: PTH110
+            return None
         try:
             with open(self._path) as file:  # noqa: PTH123 (a Path costs more than the look)
                 return file.read(200).strip() or "switched off"

@@ -373,7 +373,8 @@ def test_the_page_loads_nothing_from_elsewhere(service):
 
 def test_quotes_are_counted(service):
     service.quote("honey")
-    assert 'outcome="list_price",rule="not_modelled"' in service.http.get("/metrics").text
+    counted = 'outcome="list_price",rule="not_modelled"'
+    service.wait(lambda: counted in service.http.get("/metrics").text)
 
 
 def test_the_worker_never_imports_tensorflow_and_stays_under_400_megabytes(service):
