@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as Late
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -195,8 +197,9 @@ def _in_words(error: BaseException) -> str:
 
 def _open(settings: Settings) -> FeatureStore:
     """The home's store, as materialized; nothing is created where there is none."""
-    from feast import FeatureStore
-    from feast.repo_config import RepoConfig
+    with _sparing("torch"):
+        from feast import FeatureStore
+        from feast.repo_config import RepoConfig
 
     registry = registry_settings(settings)
     if not settings.feast_registry_url and not (store_folder(settings) / "registry.db").exists():
@@ -211,3 +214,17 @@ def _open(settings: Settings) -> FeatureStore:
         repo_path=store_folder(settings),
     )
     return FeatureStore(config=config)
+
+
+@contextmanager
+def _sparing(name: str) -> Iterator[None]:
+    """Feast loads this where it is installed, some 200 MB, for tensors that no price is."""
+    modules: dict[str, Any] = sys.modules
+    if name in modules:
+        yield
+        return
+    modules[name] = None
+    try:
+        yield
+    finally:
+        del modules[name]

@@ -377,14 +377,14 @@ def test_quotes_are_counted(service):
     service.wait(lambda: counted in service.http.get("/metrics").text)
 
 
-def test_the_worker_never_imports_tensorflow_and_stays_under_400_megabytes(service):
+def test_the_worker_never_imports_tensorflow_and_stays_under_300_megabytes(service):
     for _ in range(20):
         service.quote(customer_id="ann")
         service.post("/quotes", {"items": [{"sku": "milk"}] * 50})
     folder = service.worker()
     assert "site-packages/tensorflow/" not in (folder / "maps").read_text()
     (rss,) = [line for line in (folder / "status").open() if line.startswith("VmRSS")]
-    assert int(rss.split()[1]) * 1024 < 400 * MEGABYTE
+    assert int(rss.split()[1]) * 1024 < 300 * MEGABYTE
 
 
 def test_with_the_online_store_gone_the_list_price_stands_and_says_why(service, shop):
