@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import TypeVar
 
 from pydantic_core import to_json
 
@@ -26,6 +27,7 @@ from serving.signing import KeyRing
 log = logging.getLogger("pricebook.desk")
 
 NOBODY_KNOWN = Known(None, None)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -59,22 +61,24 @@ class Desk:
         offers, now, stopped = self.champion.offers, self.clock(), self.switch()
         _few(asked, offers.bundle)
         rows = rows_of(offers.bundle, asked)
+        shoppers, broken = await self._known(asked)
         locks = [_lock(one, offers.bundle, row) for one, row in zip(asked, rows, strict=True)]
         held = [None if stopped else self.locks.held(lock, now) for lock in locks]
-        new = [at for at, one in enumerate(held) if one is None]
-        if new:
-            fresh = _Fresh([asked[at] for at in new], [rows[at] for at in new], now)
-            for at, one in zip(new, await self._given(offers, fresh, stopped), strict=True):
+        if new := [at for at, one in enumerate(held) if one is None]:
+            fresh = _Fresh(_only(new, asked), _only(new, shoppers), _only(new, rows), now)
+            for at, one in zip(new, self._given(offers, fresh, stopped, broken), strict=True):
                 held[at] = one
                 if stopped is None:
                     self.locks.hold(locks[at], one)
         ring = self.keys()
         return [_signed(one, ring) for one in held if one is not None]
 
-    async def _given(self, offers: Offers, fresh: _Fresh, stopped: str | None) -> list[Held]:
-        """New quotes: decided, logged and counted."""
-        shoppers, broken = await self._known(fresh.asked)
-        on = self._terms(offers.bundle, fresh, shoppers)
+    def _given(self, offers: Offers, fresh: _Fresh, stopped: str | None, broken: str) -> list[Held]:
+        """New quotes: decided, logged and counted.
+
+        Nothing is waited for, so a shopper who asks twice at once is told the same.
+        """
+        on = self._terms(offers.bundle, fresh)
         if stopped is not None:
             ready = offers.listed(fresh.rows, on, "kill_switch", stopped)
         elif broken:
@@ -84,7 +88,7 @@ class Desk:
         life = Life.of(fresh.now, offers.bundle.about.limits.ttl_seconds)
         held = [Held(*one, life) for one in zip(_ids(len(ready)), ready, strict=True)]
         shadow = self._shadow(offers.bundle, fresh.rows, on)
-        self._log(map(_line, held, fresh.asked, shoppers, shadow), len(held), fresh.now)
+        self._log(map(_line, held, fresh.asked, fresh.shoppers, shadow), len(held), fresh.now)
         self.count(ready)
         return held
 
@@ -99,17 +103,17 @@ class Desk:
             _shopper(one, known.get(one.customer_id or "", NOBODY_KNOWN)) for one in asked
         ], broken
 
-    def _terms(self, bundle: Bundle, fresh: _Fresh, shoppers: Sequence[Shopper]) -> list[Terms]:
+    def _terms(self, bundle: Bundle, fresh: _Fresh) -> list[Terms]:
         limits = bundle.about.limits
         experiment = limits.experiment
         if experiment.canary and not self.challenger.serves:
             experiment = experiment.model_copy(update={"canary": 0.0})
         default = limits.consent_default
         if not experiment.splits:
-            return [terms(shopper, default) for shopper in shoppers]
+            return [terms(shopper, default) for shopper in fresh.shoppers]
         span = int(fresh.now.timestamp()) // limits.ttl_seconds
         found = []
-        for row, shopper in zip(fresh.rows, shoppers, strict=True):
+        for row, shopper in zip(fresh.rows, fresh.shoppers, strict=True):
             moment = f"{bundle.listings.sku[row]}|{bundle.listings.zone[row]}|{span}"
             arm = assign(shopper.customer_id or moment, moment, experiment)
             found.append(terms(shopper, default, arm))
@@ -146,11 +150,16 @@ class Desk:
 
 @dataclass(frozen=True)
 class _Fresh:
-    """What is asked for anew, the rows of the listings it is about, and when."""
+    """What is asked for anew, by whom, the rows of the listings it is about, and when."""
 
     asked: Sequence[QuoteRequest]
+    shoppers: Sequence[Shopper]
     rows: Sequence[int]
     now: datetime
+
+
+def _only(at: Sequence[int], of: Sequence[T]) -> list[T]:
+    return [of[one] for one in at]
 
 
 def _few(asked: Sequence[QuoteRequest], bundle: Bundle) -> None:
