@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -72,7 +73,7 @@ class Answers:
         ring = Ring(lambda: load(settings, clock()))
         shoppers = Shoppers(settings)
         shoppers.probe()
-        journal = Journal(settings.quote_log)
+        journal = Journal(settings.quote_log, "quotes", writer=str(os.getpid()))
         live = Live(settings, partial(_sold, journal), clock)
         live.start()
         served = partial(Champion, signals=live, swapped=counters.swapped)
@@ -88,6 +89,7 @@ class Answers:
             unlogged=counters.unlogged,
             locks=Locks(dropped=counters.dropped),
         )
+        desk.keep_up()
         return cls(desk, live, Guard(keys_in(settings), clock), ring, counters)
 
     def routes(self) -> dict[str, Route]:
@@ -143,6 +145,7 @@ class Answers:
         self.desk.champion.refresh()
         self.desk.challenger.refresh()
         self.desk.shoppers.probe()
+        self.desk.keep_up()
         self.counters.tell()
         self.counters.heard(self.live.staleness(self.desk.clock()))
 

@@ -6,7 +6,7 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 from pydantic_core import to_json
@@ -17,8 +17,8 @@ from serving.bundle import Bundle
 from serving.champion import Champion
 from serving.journal import Journal
 from serving.listed import rows_of
-from serving.locks import Held, Key, Life, Locks
-from serving.offers import Offers, Ready
+from serving.locks import Held, Key, Life, Locks, learnt
+from serving.offers import FALLBACKS, Offers, Ready
 from serving.online import Known, Shoppers, Unreachable
 from serving.refusal import Refusal
 from serving.schemas import QuoteRequest
@@ -27,6 +27,7 @@ from serving.signing import KeyRing
 log = logging.getLogger("pricebook.desk")
 
 NOBODY_KNOWN = Known(None, None)
+DAY = timedelta(days=1)
 T = TypeVar("T")
 
 
@@ -68,10 +69,17 @@ class Desk:
             fresh = _Fresh(_only(new, asked), _only(new, shoppers), _only(new, rows), now)
             for at, one in zip(new, self._given(offers, fresh, stopped, broken), strict=True):
                 held[at] = one
-                if stopped is None:
+                if not FALLBACKS.intersection(one.ready.kind[2]):
                     self.locks.hold(locks[at], one)
         ring = self.keys()
         return [_signed(one, ring) for one in held if one is not None]
+
+    def keep_up(self) -> None:
+        """Hold what other workers have quoted, and this one before it was started anew."""
+        now = self.clock()
+        for line in self.journal.unread((now - DAY).date()):
+            if found := learnt(line, now):
+                self.locks.hold(*found)
 
     def _given(self, offers: Offers, fresh: _Fresh, stopped: str | None, broken: str) -> list[Held]:
         """New quotes: decided, logged and counted.

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from serving.offers import Ready
+from pydantic_core import from_json
+
+from serving.offers import FALLBACKS, Ready, remade
+
+log = logging.getLogger("pricebook.locks")
+
+ENDS = ("issued", "expires")
 
 MOST = 100_000  # quotes held; a shop has fewer named shoppers asking within a quote's life
 
@@ -23,9 +30,12 @@ class Life:
 
     @classmethod
     def of(cls, issued_at: datetime, seconds: int) -> Life:
-        ends = issued_at + timedelta(seconds=seconds)
-        told = f'"issued_at":"{issued_at.isoformat()}","expires_at":"{ends.isoformat()}"'
-        return cls(issued_at, ends, told.encode())
+        return cls.between(issued_at, issued_at + timedelta(seconds=seconds))
+
+    @classmethod
+    def between(cls, issued_at: datetime, expires_at: datetime) -> Life:
+        told = f'"issued_at":"{issued_at.isoformat()}","expires_at":"{expires_at.isoformat()}"'
+        return cls(issued_at, expires_at, told.encode())
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +45,26 @@ class Held:
     quote_id: str
     ready: Ready
     life: Life
+
+
+def learnt(line: bytes, now: datetime) -> tuple[Key, Held] | None:
+    """What a line of the quote log says a named shopper holds; None where it is nothing now.
+
+    The log of another worker, or of one that was killed, so that a shopper is told the same by all.
+    """
+    if line.startswith(b'{"order"') or b'"customer_id":null' in line:
+        return None
+    try:
+        entry = from_json(line)
+        quote, shopper = entry["quote"], entry["shopper"]
+        life = Life.between(*(datetime.fromisoformat(quote.pop(f"{end}_at")) for end in ENDS))
+        if now >= life.expires_at or FALLBACKS.intersection(r["rule"] for r in quote["reasons"]):
+            return None
+        key = (shopper["customer_id"], quote["sku"], quote["zone"], shopper["asked"])
+        return key, Held(quote.pop("quote_id"), remade(quote), life)
+    except (ValueError, KeyError, TypeError):
+        log.exception("A line of the quote log is not a quote. Received: %r", line[:200])
+        return None
 
 
 class Locks:

@@ -6,10 +6,7 @@ from collections.abc import Sequence
 
 from prometheus_client import Counter, Gauge
 
-from serving.offers import Kind, Ready
-
-FALLBACKS = frozenset({"online_store", "no_model", "no_answer", "kill_switch"})
-
+from serving.offers import FALLBACKS, Kind, Ready
 
 Tally = dict[Kind, tuple[int, int, int]]
 

@@ -16,6 +16,7 @@ import numpy as np
 from pydantic_core import to_json
 
 from pricebook.decision import Listings
+from pricebook.guardrails import Reason
 from pricebook.quote import Offer, Terms, list_offers, offers
 from serving.bundle import Bundle
 
@@ -34,6 +35,7 @@ class Signals(Protocol):
 
 
 Kind = tuple[str, str, tuple[str, ...]]  # arm, outcome, and the rules that bound the price
+FALLBACKS = frozenset({"online_store", "no_model", "no_answer", "kill_switch"})
 TELLING = frozenset({"cost", "public_offer", "personal", "model"})  # rules that bound none
 
 
@@ -146,6 +148,15 @@ def features(listings: Listings) -> list[dict[str, Any]]:
     known = {name: column for name, column in vars(listings).items() if column is not None}
     rows = zip(*(column.tolist() for column in known.values()), strict=True)
     return [dict(zip(known, row, strict=True)) for row in rows]
+
+
+def remade(quote: dict[str, Any]) -> Ready:
+    """The offer of a quote as the log has it, without its id and instants."""
+    fields: dict[str, Any] = {name: quote.get(name) for name in Offer.__slots__}
+    reasons = tuple(Reason(**reason) for reason in quote["reasons"])
+    offer = Offer(**fields | {"reasons": reasons})
+    told = {name: value for name, value in quote.items() if name not in PRIVATE}
+    return Ready(offer, _kind(offer), quote["currency"], _inside(told), b"")
 
 
 def _kind(offer: Offer) -> Kind:
