@@ -8,14 +8,14 @@ import shutil
 import sys
 from collections.abc import Callable, Mapping
 from datetime import date, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
 from rich.logging import RichHandler
 from rich.table import Table
 
-from pipelines import alerts, keys
+from pipelines import alerts, champion, keys, replay
 from pricebook.config import Params, Settings, load_params
 from pricebook.errors import ConfigError, PricebookError
 
@@ -27,6 +27,7 @@ app = typer.Typer(
 )
 app.add_typer(alerts.app, name="alerts")
 app.add_typer(keys.app, name="keys")
+app.add_typer(replay.app, name="quotes")
 console = Console()
 
 AsOf = Annotated[
@@ -212,6 +213,40 @@ def promote() -> None:
     settings = Settings()
     verdict = read_json(settings.report("gate"))
     console.print_json(json.dumps(stage(verdict, load_params(settings.params), settings)))
+
+
+@app.command()
+def rollback() -> None:
+    """Make the champion before the champion again; the service swaps within seconds."""
+    console.print_json(data=champion.rollback(Settings()))
+
+
+@app.command()
+def canary(
+    stop: Annotated[bool, typer.Option("--stop", help="Take it out of service.")] = False,
+) -> None:
+    """Let the service try the newest pair that passed the gate, beside the champion."""
+    settings = Settings()
+    if stop:
+        champion.stop_canary(settings)
+    else:
+        console.print_json(data=champion.canary(load_params(settings.params), settings))
+
+
+@app.command("kill-switch")
+def kill_switch(
+    state: Annotated[Literal["on", "off", "status"], typer.Argument(help="on, off or status.")],
+    why: Annotated[str, typer.Option(help="Told in every quote while it is on.")] = "switched off",
+) -> None:
+    """Put everything on its list price at once, or let prices move again."""
+    settings = Settings()
+    if state == "on":
+        champion.switch_on(why, settings)
+    elif state == "off":
+        champion.switch_off(settings)
+    on = settings.kill_switch.exists()
+    told = f"on: {settings.kill_switch.read_text().strip()}" if on else "off"
+    console.print(f"The kill switch is {told}.", markup=False)
 
 
 @app.command()

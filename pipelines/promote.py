@@ -17,7 +17,8 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.files import atomic_dir, write_json
+from pipelines.champion import put_in_service
+from pipelines.files import write_json
 from pipelines.train import panel
 from pricebook.config import REPO_ROOT, Params, Settings
 from pricebook.errors import ServiceError
@@ -46,8 +47,7 @@ def promote(verdict: Mapping[str, Any], params: Params, settings: Settings) -> d
             write_bundle(bundle, verdict, params, settings, registry)
             report["bento"] = _build_bento(bundle, settings) if params.promote.build_bento else None
             registry.promote(verdict["challenger"])
-            with atomic_dir(settings.bundle) as partial:
-                shutil.copytree(bundle, partial, dirs_exist_ok=True)
+            put_in_service(bundle, verdict["id"], settings)
         log.info("Champion is now %s.", registry.aliased(CHAMPION))
     else:
         log.info("Refused, the champion stays: %s", "; ".join(verdict["refusals"]))

@@ -25,6 +25,8 @@ class Arm(NamedTuple):
 def assign(unit: str, moment: str, experiment: Experiment) -> Arm:
     """The arm of a unit, and its draw at a moment (a sku, a zone and a span of time).
 
+    Canary comes last, beside the champion, so that one that ends moves nobody else.
+
     >>> assign("ann", "milk", Experiment(control=1.0))
     Arm(name='control', share=1.0, draw=None)
     >>> assign("ann", "milk", Experiment())
@@ -32,8 +34,8 @@ def assign(unit: str, moment: str, experiment: Experiment) -> Arm:
     """
     shares = {
         CONTROL: experiment.control,
-        CANARY: experiment.canary,
         EXPLORE: experiment.explore,
+        CANARY: experiment.canary,
     }
     rest = 1.0 - sum(shares.values())
     if rest >= 1.0:

@@ -322,6 +322,11 @@ class Settings(BaseSettings):
         return self.state / "champion"
 
     @property
+    def bundles(self) -> Path:
+        """The bundles promoted lately, each under its verdict's id."""
+        return self.state / "bundles"
+
+    @property
     def challenger(self) -> Path:
         """The challenger of the canary arm and the shadow, as a bundle."""
         return self.state / "challenger"

@@ -23,7 +23,7 @@ def chances(profit: Floats, allowed: NDArray[np.bool_], reach: int, temperature:
     Args:
         profit: (n, k), expected, for ascending rungs.
         allowed: (n, k), which may be drawn.
-        reach: rungs from the best allowed one, at most, counted among the allowed.
+        reach: rungs from the best allowed one, at most, counted among the allowed; up to 10.
         temperature: near 0 the best is drawn, high all alike.
 
     >>> chances(np.array([[1.0, 2.0, 1.0, 0.0]]), np.array([[True] * 4]), 1, 1.0).round(2).tolist()
@@ -37,8 +37,7 @@ def chances(profit: Floats, allowed: NDArray[np.bool_], reach: int, temperature:
     top = value.max(axis=1, keepdims=True, initial=-np.inf)
     below = np.where(near, top - np.where(near, profit, 0.0), 0.0)
     widest = below.max(axis=1, keepdims=True)
-    with np.errstate(invalid="ignore"):
-        score = np.where(widest > 0, below / np.where(widest > 0, widest, 1.0), 0.0)
+    score = below / np.where(widest > 0, widest, 1.0)
     weight = np.where(near, np.exp(-score / temperature), 0.0)
     total, many = weight.sum(axis=1, keepdims=True), near.sum(axis=1, keepdims=True)
     share = np.divide(weight, total, out=np.zeros_like(weight), where=total > 0)

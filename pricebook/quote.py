@@ -20,6 +20,7 @@ from pricebook.money import Floats
 
 EVERYONE = "everyone"
 EVERYBODY = Arm()
+UNDECIDED = frozenset({"online_store", "no_model", "kill_switch"})  # rules of `list_offers`
 # The words the New York Algorithmic Pricing Disclosure Act (General Business Law § 349-a) asks for.
 DISCLOSURE = "THIS PRICE WAS SET BY AN ALGORITHM USING YOUR PERSONAL DATA"
 

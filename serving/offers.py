@@ -17,7 +17,7 @@ from pydantic_core import to_json
 
 from pricebook.decision import Listings
 from pricebook.guardrails import Reason
-from pricebook.quote import Offer, Terms, list_offers, offers
+from pricebook.quote import UNDECIDED, Offer, Terms, list_offers, offers
 from serving.bundle import Bundle
 
 log = logging.getLogger("pricebook.offers")
@@ -35,7 +35,7 @@ class Signals(Protocol):
 
 
 Kind = tuple[str, str, tuple[str, ...]]  # arm, outcome, and the rules that bound the price
-FALLBACKS = frozenset({"online_store", "no_model", "no_answer", "kill_switch"})
+FALLBACKS = UNDECIDED | {"no_answer"}
 TELLING = frozenset({"cost", "public_offer", "personal", "model"})  # rules that bound none
 
 
@@ -91,7 +91,8 @@ class Offers:
         """Offers at the list price, all for one reason."""
         listings = self._listings(rows)
         told = f"{because}; the list price stands"
-        return list(map(self._ready, list_offers(asked, listings, rule, told), features(listings)))
+        made = list_offers(asked, listings, rule, told)
+        return list(map(self._ready, made, asked, features(listings)))
 
     def _heard(self, row: int) -> int:
         listings = self.bundle.listings
@@ -100,8 +101,9 @@ class Offers:
     def _decided(self, keys: Sequence[Key]) -> list[Ready]:
         listings = self._listings([row for row, _ in keys])
         limits, demand = self.bundle.about.limits, self.bundle.demand
-        made = offers([terms for _, terms in keys], listings, limits, demand)
-        return list(map(self._ready, made, features(listings)))
+        asked = [terms for _, terms in keys]
+        made = offers(asked, listings, limits, demand)
+        return list(map(self._ready, made, asked, features(listings)))
 
     def _listings(self, rows: Sequence[int]) -> Listings:
         """These rows of the price book, with what has been heard since."""
@@ -123,7 +125,7 @@ class Offers:
         for key in list(islice(self._known, max(0, len(self._known) - MOST))):
             del self._known[key]
 
-    def _ready(self, offer: Offer, features: dict[str, Any]) -> Ready:
+    def _ready(self, offer: Offer, on: Terms, features: dict[str, Any]) -> Ready:
         about = self.bundle.about
         told = {name: getattr(offer, name) for name in offer.__slots__ if name not in PRIVATE}
         told |= {
@@ -132,7 +134,10 @@ class Offers:
             "model_name": "response",
             "model_version": about.models["response"].version,
         }
-        logged = {"choice": offer.choice, "features": features, "verdict": about.built_from}
+        terms = on._asdict() | on.arm._asdict()
+        terms["arm"] = terms.pop("name")
+        logged: dict[str, Any] = {"choice": offer.choice, "terms": terms, "features": features}
+        logged |= {"verdict": about.built_from}
         floor = b',"floor":' + to_json(offer.floor)
         return Ready(
             offer,

@@ -1,0 +1,165 @@
+"""`pricebook quotes`: what the quote log holds, and whether a past quote comes out the same."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from pipelines.files import read_json
+from pricebook.arms import Arm
+from pricebook.config import Quote as Limits
+from pricebook.config import Settings
+from pricebook.decision import Listings
+from pricebook.errors import ServiceError
+from pricebook.quote import UNDECIDED, Offer, Terms, offers
+
+KIND = ("department", "category", "product_type")
+app = typer.Typer(help="Look up past quotes, and decide them anew.", no_args_is_help=True)
+Entry = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Past:
+    """A quote as the log has it, and the orders that name it."""
+
+    entry: Entry
+    orders: list[Entry]
+
+
+def past(quote_id: str, settings: Settings) -> Past:
+    """Find a quote in the log.
+
+    Raises:
+        ServiceError: the log does not hold it.
+    """
+    lines = [entry for entry in _entries(settings.quote_log) if _named(entry) == quote_id]
+    quotes = [entry for entry in lines if "quote" in entry]
+    if not quotes:
+        files = len(list(settings.quote_log.glob("quotes-*.jsonl")))
+        raise ServiceError(f"No quote of this id in {files} files of the log. Received: {quote_id}")
+    sold = {entry["order"]["event_id"]: entry["order"] for entry in lines if "order" in entry}
+    return Past(quotes[0], list(sold.values()))
+
+
+def decided_anew(entry: Entry, settings: Settings) -> Offer | None:
+    """What the recorded model decides from the logged features; None where nothing was decided.
+
+    Raises:
+        ServiceError: the bundle that decided is not kept any more.
+    """
+    if UNDECIDED.intersection(reason["rule"] for reason in entry["quote"]["reasons"]):
+        return None
+    folder = settings.bundles / entry["verdict"]
+    if not folder.is_dir():
+        raise ServiceError(f"What decided this quote is not kept any more. Received: {folder}")
+    limits = Limits.model_validate(read_json(folder / "bundle.json")["quote"])
+    on = entry["terms"]
+    terms = Terms(on["segment"], on["because"], Arm(on["arm"], on["share"], on["draw"]))
+    return offers([terms], _listings(entry["features"]), limits, _Demand.of(entry, folder))[0]
+
+
+@dataclass(frozen=True)
+class _Demand:
+    """The recorded response model, asked about one sku."""
+
+    runtime: Any
+    labels: dict[str, str]
+
+    @classmethod
+    def of(cls, entry: Entry, folder: Path) -> _Demand:
+        import pandas as pd
+
+        from models.runtime import ResponseRuntime
+
+        book = pd.read_parquet(folder / "price_book.parquet", columns=["sku", "zone", *KIND])
+        of = entry["features"]
+        row = book[(book["sku"] == of["sku"]) & (book["zone"].fillna("all") == of["zone"])].iloc[0]
+        return cls(ResponseRuntime.load(folder), {name: row[name] or "" for name in KIND})
+
+    def __call__(self, listings: Listings, segments: Any, ratios: Any) -> Any:
+        from models.runtime import Series
+
+        asked = zip(listings.sku, listings.zone, segments, strict=True)
+        series = [Series(sku, zone, segment, **self.labels) for sku, zone, segment in asked]
+        return self.runtime.demand_ratio(series, ratios)
+
+
+def _listings(features: Entry) -> Listings:
+    """One row, as it was; what was not known is null in the log."""
+    kinds: dict[str, Any] = {"sku": object, "zone": object, "list_price": np.int64}
+    kinds |= {"cost_assumed": np.bool_, "modelled": np.bool_}
+    return Listings(
+        **{
+            name: np.array([np.nan if value is None else value], kinds.get(name, np.float64))
+            for name, value in features.items()
+        }
+    )
+
+
+def _entries(folder: Path) -> Iterator[Entry]:
+    for path in sorted(folder.glob("quotes-*.jsonl")):
+        with path.open() as file:
+            yield from (json.loads(line) for line in file if line.endswith("}\n"))
+
+
+def _named(entry: Entry) -> str:
+    return str((entry.get("quote") or entry["order"])["quote_id"])
+
+
+@app.command("list")
+def list_(
+    last: Annotated[int, typer.Option(min=1, help="How many, the latest ones.")] = 20,
+) -> None:
+    """List the latest quotes in the log."""
+    table = Table("quote", "issued", "sku", "zone", "list", "price", "arm", "last rule")
+    quotes = (entry["quote"] for entry in _entries(Settings().quote_log) if "quote" in entry)
+    for quote in sorted(deque(quotes, last), key=lambda quote: quote["issued_at"]):
+        rule = quote["reasons"][-1]["rule"] if quote["reasons"] else ""
+        about = (quote[name] for name in ("quote_id", "issued_at", "sku", "zone"))
+        prices = (str(quote[name]) for name in ("list_price", "price"))
+        table.add_row(*about, *prices, quote["arm"], rule)
+    Console().print(table)
+
+
+@app.command()
+def show(quote_id: Annotated[str, typer.Argument(help="As the quote has it.")]) -> None:
+    """Show a past quote with its reasons, and decide it anew with the recorded model.
+
+    Ends with 1 where another price comes out.
+    """
+    settings, console = Settings(), Console()
+    found = past(quote_id, settings)
+    console.print(_shown(found))
+    anew = decided_anew(found.entry, settings)
+    price = found.entry["quote"]["price"]
+    if anew is None:
+        console.print("Nothing was decided: the list price stood.")
+    elif anew.price == price:
+        console.print(f"Decided anew by {found.entry['verdict']}: {price}, the same.")
+    else:
+        console.print(f"Decided anew by {found.entry['verdict']}: {anew.price}, not {price}.")
+        raise typer.Exit(1)
+
+
+def _shown(found: Past) -> Table:
+    quote, table = found.entry["quote"], Table("what", "value", show_header=False)
+    rows = {name: quote[name] for name in ("quote_id", "sku", "zone", "issued_at", "expires_at")}
+    rows |= {name: quote[name] for name in ("list_price", "lowest_30d", "floor", "price")}
+    rows |= {"arm": f"{quote['arm']}, propensity {quote['propensity']:.3g}"}
+    for reason in quote["reasons"]:
+        rows[reason["text"]] = f"{reason['before']} to {reason['after']}"
+    rows |= {"segment": found.entry["shopper"]["segment"], **found.entry["features"]}
+    rows |= {f"order {order['event_id']}": f"{order['quantity']} units" for order in found.orders}
+    for name, value in rows.items():
+        table.add_row(escape(name), escape("" if value is None else str(value)))
+    return table
