@@ -1,0 +1,64 @@
+"""The champion is kept, taken back, tried beside, and switched off."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from pipelines import champion
+from pipelines.cli import app
+from pricebook.config import Settings
+from pricebook.errors import ServiceError
+
+
+def bundle(folder, version):
+    folder.mkdir(parents=True)
+    about = {"models": {"demand": {"version": version}, "response": {"version": version}}}
+    (folder / "bundle.json").write_text(json.dumps(about))
+    return folder
+
+
+def test_the_newest_bundles_are_kept_under_their_verdicts(tmp_path):
+    settings = Settings(home=tmp_path)
+    for number in range(champion.KEPT + 2):
+        champion.put_in_service(bundle(tmp_path / f"{number}", number), f"v{number}", settings)
+    kept = {folder.name for folder in settings.bundles.iterdir()}
+    assert kept == {f"v{number}" for number in range(2, champion.KEPT + 2)}
+    assert json.loads((settings.bundle / "bundle.json").read_text())["models"]["demand"] == {
+        "version": champion.KEPT + 1
+    }
+
+
+def test_without_a_champion_before_there_is_nothing_to_roll_back_to(tmp_path):
+    with pytest.raises(ServiceError, match="no champion before this one"):
+        champion.rollback(Settings(home=tmp_path))
+
+
+def test_a_roll_back_puts_the_bundle_back_as_it_was(promoted):
+    from models.registry import CHAMPION, PREVIOUS, Registry
+
+    registry = Registry(promoted)
+    pair = registry.aliased(CHAMPION)
+    for name, version in pair.items():
+        registry._client.set_registered_model_alias(name, PREVIOUS, version)
+    before = (promoted.bundle / "bundle.json").read_text()
+    (promoted.bundle / "bundle.json").write_text("{}")
+    assert champion.rollback(promoted)["champion"] == pair
+    assert (promoted.bundle / "bundle.json").read_text() == before
+
+
+def test_without_another_pair_that_passed_there_is_no_canary(promoted, params):
+    with pytest.raises(ServiceError, match="No pair has passed the gate but the champion"):
+        champion.canary(params, promoted)
+
+
+def test_the_kill_switch_is_turned_by_the_command(tmp_path):
+    def told(*words):
+        run = CliRunner().invoke(
+            app, ["kill-switch", *words], env={"PRICEBOOK_HOME": str(tmp_path)}
+        )
+        return run.output.strip()
+
+    assert told("status") == "The kill switch is off."
+    assert told("on", "--why", "a wrong cost file") == "The kill switch is on: a wrong cost file."
+    assert told("off") == "The kill switch is off."

@@ -1,0 +1,89 @@
+"""Past quotes are found in the log, and come out the same when they are decided anew."""
+
+import json
+import shutil
+
+import pytest
+from test_desk import START, Shop, home, limited, trained  # noqa: F401 (fixtures)
+from typer.testing import CliRunner
+
+from pipelines.champion import put_in_service
+from pipelines.cli import app
+from pipelines.replay import decided_anew, past
+from pricebook.errors import ServiceError
+from pricebook.signals import Event
+
+
+@pytest.fixture
+def shop(home):  # noqa: F811
+    limited(home, experiment={"explore": 0.3, "control": 0.1})
+    kept = home.state / "made"
+    shutil.copytree(home.bundle, kept)
+    put_in_service(kept, "verdict-1", home)
+    return Shop(home)
+
+
+def told(shop, *words):
+    settings = {"PRICEBOOK_HOME": str(shop.settings.home)}
+    return CliRunner().invoke(app, ["quotes", *words], env=settings)
+
+
+def test_every_quote_of_any_arm_comes_out_the_same(shop):
+    shop.quote()
+    shop.rival(400)
+    for customer in ("ann", "bob", "cid", *(f"c{n}" for n in range(40))):
+        shop.quotes(*({"sku": sku, "customer_id": customer} for sku in ("milk", "bread", "honey")))
+    entries = shop.logged()
+    arms = {entry["quote"]["arm"] for entry in entries}
+    assert arms == {"champion", "control", "explore"}
+    for entry in entries:
+        anew = decided_anew(entry, shop.settings)
+        assert (anew.price, anew.propensity) == (
+            entry["quote"]["price"],
+            entry["quote"]["propensity"],
+        )
+
+
+def test_a_quote_is_shown_with_its_reasons_and_its_orders(shop):
+    quote = shop.quote(customer_id="ann")
+    order = {"event_id": "o1", "quote_id": quote["quote_id"], "quantity": 3}
+    shop.journal.append([b'{"order":%b}\n' % json.dumps(order).encode()] * 2, START)
+    assert past(quote["quote_id"], shop.settings).orders == [order]
+    shown = told(shop, "show", quote["quote_id"])
+    assert shown.exit_code == 0
+    assert "the same" in shown.output
+
+
+def test_a_price_that_no_longer_comes_out_is_told(shop):
+    quote = shop.quote("bread")
+    limited(shop.settings, shop.settings.bundles / "verdict-1", max_markdown=0.01)
+    shown = told(shop, "show", quote["quote_id"])
+    assert (shown.exit_code, f"not {quote['price']}" in shown.output) == (1, True)
+
+
+def test_a_quote_nobody_gave_is_refused(shop):
+    shop.quote()
+    with pytest.raises(ServiceError, match=r"in 1 files of the log\. Received: nobody"):
+        past("nobody", shop.settings)
+
+
+def test_a_quote_whose_bundle_has_gone_is_refused(shop):
+    shop.quote()
+    shutil.rmtree(shop.settings.bundles)
+    with pytest.raises(ServiceError, match="not kept any more"):
+        decided_anew(shop.logged()[0], shop.settings)
+
+
+def test_the_latest_quotes_are_listed(shop):
+    ids = [shop.quote("bread")["quote_id"] for _ in range(3)]
+    listed = told(shop, "list", "--last", "2").output
+    assert [name[:6] in listed for name in ids] == [False, True, True]
+
+
+def test_an_order_that_names_its_quote_is_in_the_quote_log(shop):
+    quote = shop.quote(customer_id="ann")
+    from serving.answers import _sold
+
+    order = Event("o1", START, "order", "milk", quantity=2, quote_id=quote["quote_id"])
+    _sold(shop.journal, [order], START)
+    assert past(quote["quote_id"], shop.settings).orders[0]["quantity"] == 2
