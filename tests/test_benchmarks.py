@@ -11,7 +11,7 @@ from benchmarks.report import IMAGES, PAGE, Bar, Plot, columns, draw, page, resu
 
 RIVALS = ("doubleml", "econml", "lightgbm", "mlforecast", "neuralforecast")
 MODULES = [p.stem for p in sorted(Path(benchmarks.__file__).parent.glob("[!_]*.py"))]
-ASKED = [name for name in MODULES if name not in ("panel", "rivals", "simulated")]
+ASKED = [name for name in MODULES if name not in ("panel", "rivals", "simulated")] + ["serving"]
 HELP = """
 import runpy, sys
 sys.modules.update(dict.fromkeys({rivals}))  # None: an import of it fails

@@ -1,0 +1,91 @@
+"""/quotes in batches of a thousand: in process, from features in memory to signed JSON, and asked
+for over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Sequence
+from statistics import median
+
+from benchmarks.report import Bar, Row
+from benchmarks.serving.home import Shop, asks, shopper
+from benchmarks.serving.load import Plan
+from benchmarks.serving.servers import loaded, pricebook
+from serving.answers import Answers
+from serving.champion import settle
+from serving.offers import Offers
+from serving.schemas import QuoteRequest
+
+SIZE, BATCHES, ROUNDS, SECONDS = 1_000, 20, 3, 5.0
+FLOOR = 50_000
+Batch = list[QuoteRequest]
+
+
+def batch(shop: Shop) -> tuple[list[Row], list[Bar]]:
+    found = asyncio.run(_in_process(shop))
+    found |= _over_http(shop)
+    rows = [
+        {"measured": f"/quotes, prices, {name}", "a second": rate} for name, rate in found.items()
+    ]
+    warm = min(rate for name, rate in found.items() if name.startswith("warm"))
+    return rows, [Bar("/quotes, prices a second of a core, warm", warm, FLOOR, at_most=False)]
+
+
+async def _in_process(shop: Shop) -> dict[str, float]:
+    """Of the process's own seconds on a core; three rounds of twenty batches each."""
+    answers = Answers.opened(shop.settings, packed=None)
+    settle()
+    try:
+        return {
+            "cold, anonymous": await _median(answers, _anonymous(0), cold=True),
+            "warm, anonymous": await _median(answers, _anonymous(1)),
+            "warm, a shopper each": await _median(answers, _named()),
+        }
+    finally:
+        answers.close()
+
+
+async def _median(answers: Answers, batches: Sequence[Batch], cold: bool = False) -> float:
+    if not cold:
+        await _rate(answers, batches[:BATCHES])  # every offer is known, and every shopper
+    rounds = [batches[BATCHES * n :][:BATCHES] for n in range(1, ROUNDS + 1)]
+    return median([await _rate(answers, one, cold) for one in rounds])
+
+
+async def _rate(answers: Answers, batches: Sequence[Batch], cold: bool = False) -> float:
+    """Prices a second of a core."""
+    took = 0.0
+    for one in batches:
+        if cold:
+            champion = answers.desk.champion
+            champion._offers = Offers(champion.offers.bundle, answers.live)
+        began = time.process_time()
+        await answers.desk.quotes(one)
+        took += time.process_time() - began
+    return SIZE * len(batches) / took
+
+
+def _anonymous(seed: int) -> list[Batch]:
+    skus = [QuoteRequest(sku=one["sku"]) for one in asks(SIZE * BATCHES * (ROUNDS + 1), seed)]
+    return [skus[at : at + SIZE] for at in range(0, len(skus), SIZE)]
+
+
+def _named() -> list[Batch]:
+    """A page of a shopper each; none has seen one before."""
+    return [
+        [one.model_copy(update={"customer_id": shopper(number)}) for one in page]
+        for number, page in enumerate(_anonymous(2))
+    ]
+
+
+def _over_http(shop: Shop) -> dict[str, float]:
+    bodies = [
+        json.dumps({"items": [one.model_dump(exclude_none=True) for one in page]})
+        for page in _anonymous(3)
+    ]
+    with pricebook(shop) as server:
+        plan = Plan(server.port, "/quotes", bodies, f"Bearer {shop.key}", 2, seconds=SECONDS)
+        loaded(plan)
+        return {"over HTTP, warm": SIZE * median(loaded(plan)["a second"] for _ in range(ROUNDS))}

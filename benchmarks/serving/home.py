@@ -1,0 +1,194 @@
+"""A made-up shop with everything the price service needs, and who asks it for what."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipelines.files import atomic_dir, write_json
+from pricebook.config import Quote, Settings
+
+SKUS, MODELLED, SHOPPERS = 5_000, 200, 2_000
+PERIODS = pd.date_range("2024-07-01", periods=78, freq="7D")
+SEGMENTS = {"deal seeker": -3.5, "regular": -1.5}
+LIMITS = Quote(competitor_band=0.0, max_step=0.5, max_markdown=0.5)
+SEED = 7
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A home, and a key for everything in it."""
+
+    settings: Settings
+    key: str
+
+
+def made(home: Path) -> Shop:
+    """The shop, from a process of its own: TensorFlow must not stay in the one that measures."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as apart:
+        return apart.submit(make, home).result()
+
+
+def make(home: Path) -> Shop:
+    from ledger import open_ledger
+    from ledger.keys import Grant, Scope, issue
+
+    settings = Settings(home=home)
+    book = price_book()
+    _bundle(settings.bundle, book)
+    _online_store(settings)
+    grant = Grant("shop", frozenset({Scope.QUOTE, Scope.EVENTS}), per_second=1e6)
+    return Shop(settings, issue(open_ledger(settings.ledger), grant, datetime.now(UTC)))
+
+
+def price_book() -> pd.DataFrame:
+    """Every sku at a list price of its own, half of that its cost; only some were ever sold."""
+    rng = np.random.default_rng(SEED)
+    price = rng.integers(10, 200, SKUS) * 10 + 9
+    usual = (price * 0.95).astype(int)
+    kind = np.arange(SKUS) % 50
+    numbers = {"unit_cost": price // 2, "last_price": usual, "lowest_30d": price}
+    columns = {
+        "sku": [f"sku-{number:05}" for number in range(SKUS)],
+        "zone": "all",
+        "department": [f"department {one // 10}" for one in kind],
+        "category": [f"category {one}" for one in kind],
+        "product_type": [f"type {one}" for one in kind],
+        "list_price": price,
+        "reference_price": usual,
+        "cost_assumed": False,
+        "modelled": True,
+        "cannibalised": 0.0,
+    }
+    integers = {name: pd.array(column, dtype="Int64") for name, column in numbers.items()}
+    unknown = pd.array([pd.NA] * SKUS, dtype="Int64")
+    return pd.DataFrame(columns | integers | {"map_price": unknown, "competitor_price": unknown})
+
+
+def _bundle(folder: Path, book: pd.DataFrame) -> None:
+    from models.export import export
+    from models.response import fit
+    from pricebook.config import Response
+
+    panel, segments = _panel(book.head(MODELLED))
+    export(fit(panel, segments, Response(epochs=60, min_sales_periods=4), seed=SEED), folder)
+    book.to_parquet(folder / "price_book.parquet")
+    steps = {"step": 1, "period": PERIODS[0].date(), "mean": 9.0, "q50": 8.0, "zone": "all"}
+    pd.DataFrame({"sku": book["sku"], **steps, "reference_price": 450.0}).to_parquet(
+        folder / "forecast.parquet"
+    )
+    about = {
+        "models": {"demand": {"version": 1}, "response": {"version": 1}},
+        "as_of": "2026-01-01",
+        "currency": "USD",
+        "minor_digits": 2,
+        "grain": "week",
+        "horizon": 1,
+        "quote": LIMITS.model_dump(mode="json"),
+        "built_from": "verdict-1",
+    }
+    write_json(folder / "bundle.json", about)
+
+
+def _panel(book: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """What was sold, in all and to a segment that minds price and one that does so less."""
+    rng = np.random.default_rng(SEED)
+    kinds = ["sku", "zone", "department", "category", "product_type", "reference_price"]
+    rows = book[kinds].merge(pd.DataFrame({"period": PERIODS.date}), how="cross")
+    cut = rng.choice([1.0, 0.95, 0.9, 0.8, 0.7], len(rows))
+    rows = rows.assign(price=rows["reference_price"] * cut, display=0.0, mailer=0.0, promotion=0.0)
+    parts = [
+        rows.assign(segment=name, units=rng.poisson(60 * cut**elasticity))
+        for name, elasticity in SEGMENTS.items()
+    ]
+    return rows.assign(units=sum(one["units"] for one in parts)), pd.concat(parts)
+
+
+def _online_store(settings: Settings) -> None:
+    """Shoppers of both segments, seven in ten of whom have consented."""
+    from pipelines.materialize import open_store
+
+    settings.features.mkdir(parents=True)
+    now, numbers = datetime.now(UTC), np.arange(SHOPPERS)
+    figures = ("recency_days", "orders_13", "spend_13", "basket_mean", "discount_affinity")
+    shoppers = pd.DataFrame({"customer_id": [shopper(n) for n in numbers]}).assign(
+        **dict.fromkeys(figures, 1),
+        top_categories=[["category 1"]] * SHOPPERS,
+        top_category_shares=[[1.0]] * SHOPPERS,
+        segment=np.where(numbers % 2, "regular", "deal seeker"),
+        consent_personalised=numbers % 10 < 7,
+        shopper_at=now,
+        event_timestamp=now,
+        created_timestamp=now,
+    )
+    shoppers.to_parquet(settings.features / "shopper.parquet")
+    open_store(settings).write_to_online_store("shopper", shoppers)
+
+
+def shopper(number: int) -> str:
+    return f"shopper-{number:04}"
+
+
+def asks(count: int, seed: int = SEED) -> Iterator[dict[str, Any]]:
+    """Skus as often as one over their rank, as a shop's pages are seen; half who ask are named."""
+    draw = random.Random(seed)
+    popular = [1 / rank for rank in range(1, SKUS + 1)]
+    for sku in draw.choices(range(SKUS), popular, k=count):
+        one = {"sku": f"sku-{sku:05}"}
+        named = {"customer_id": shopper(draw.randrange(SHOPPERS))}
+        yield one | named if draw.random() < 0.5 else one
+
+
+def events(count: int, at: datetime, seed: int = SEED) -> Iterator[dict[str, Any]]:
+    """Views, carts, stock and a rival's prices of the upper half of the skus, just before `at`."""
+    draw = random.Random(seed)
+    for number in range(count):
+        sku = draw.randrange(SKUS // 2, SKUS)
+        more: dict[str, Any] = draw.choice(
+            [
+                {"kind": "view", "customer_id": shopper(draw.randrange(SHOPPERS))},
+                {"kind": "cart", "customer_id": shopper(draw.randrange(SHOPPERS))},
+                {"kind": "stock", "on_hand": draw.randrange(500)},
+                {"kind": "competitor_price", "competitor": "corner", "price": 3_000},
+            ]
+        )
+        when = (at - timedelta(seconds=draw.random())).isoformat()
+        yield {
+            "event_id": f"{seed}-{number}-{at.timestamp()}",
+            "occurred_at": when,
+            "sku": f"sku-{sku:05}",
+            **more,
+        }
+
+
+def promote(settings: Settings, change: Callable[[Path], None]) -> None:
+    """Replace the champion's folder whole, with one changed; what `pipelines.promote` does."""
+    with atomic_dir(settings.bundle) as partial:
+        shutil.copytree(settings.bundle, partial, dirs_exist_ok=True)
+        change(partial)
+
+
+def become(version: int) -> Callable[[Path], None]:
+    """Another version, whose list prices all end in its own digit: no price fits two versions."""
+
+    def change(folder: Path) -> None:
+        about = json.loads((folder / "bundle.json").read_text())
+        about["models"]["response"]["version"] = str(version)
+        about["quote"]["endings"] = list(range(10))
+        write_json(folder / "bundle.json", about)
+        book = pd.read_parquet(folder / "price_book.parquet")
+        price = book["list_price"] // 10 * 10 + version
+        book.assign(list_price=price).to_parquet(folder / "price_book.parquet")
+
+    return change

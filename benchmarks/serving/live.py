@@ -1,0 +1,70 @@
+"""How soon an event changes the next quote, with a thousand events a second and quotes besides."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from benchmarks.report import Bar, Row
+from benchmarks.serving.home import Shop, events
+from benchmarks.serving.load import Plan
+from benchmarks.serving.servers import Client, Loading, Server, pricebook
+from benchmarks.serving.speed import plan
+
+TRIES, BATCH, EVERY = 30, 50, 0.05
+SECONDS = 40.0  # of events prepared
+LONGEST = 5.0
+
+
+def live(shop: Shop) -> tuple[list[Row], list[Bar]]:
+    with pricebook(shop) as server:
+        quotes = Loading.begun(plan(server, shop, connections=4))
+        told = Loading.begun(_told(server, shop))
+        time.sleep(2)
+        waits = list(_waits(Client(server, shop)))
+        happened, asked = told.stopped(), quotes.stopped()
+    p50, worst = np.percentile(waits, [50, 100]).tolist()
+    rows: list[Row] = [
+        {"measured": "events to a changed quote", "p50 ms": p50, "worst ms": worst},
+        {"measured": "events meanwhile", "a second": BATCH * happened["a second"]},
+        {"measured": "quotes meanwhile", "a second": asked["a second"], "p99 ms": asked["p99 ms"]},
+    ]
+    failed = sum(n for one in (happened, asked) for s, n in one["statuses"].items() if s != "200")
+    rate = BATCH * happened["a second"]
+    return rows, [
+        Bar("an event changes the next quote, worst ms", worst, 200),
+        Bar("events a second meanwhile", rate, 950, at_most=False),
+        Bar("requests that failed meanwhile", failed, 0),
+    ]
+
+
+def _told(server: Server, shop: Shop) -> Plan:
+    """Fifty events every 50 ms, none told twice."""
+    one = list(events(round(SECONDS / EVERY) * BATCH, datetime.now(UTC)))
+    bodies = [json.dumps({"items": one[at : at + BATCH]}) for at in range(0, len(one), BATCH)]
+    return Plan(server.port, "/events", bodies, f"Bearer {shop.key}", 1, every=EVERY)
+
+
+def _waits(client: Client) -> Iterator[float]:
+    """Milliseconds from an event's sending to the first quote that heeds it, of one sku each."""
+    for number in range(TRIES):
+        sku = f"sku-{number:05}"
+        before = client.post("/quote", {"sku": sku})["price"]
+        event = _undercut(sku, before * 4 // 5)
+        began = time.perf_counter()
+        client.post("/events", {"items": [event]})
+        while client.post("/quote", {"sku": sku})["price"] == before:
+            if time.perf_counter() - began > LONGEST:
+                raise RuntimeError(f"An event changes the quote. Received: {before} for {event}")
+        yield 1_000 * (time.perf_counter() - began)
+
+
+def _undercut(sku: str, price: int) -> dict[str, Any]:
+    now = datetime.now(UTC).isoformat()
+    who = {"kind": "competitor_price", "competitor": "rival", "price": price}
+    return {"event_id": f"{sku}-{now}", "occurred_at": now, "sku": sku, **who}

@@ -1,0 +1,194 @@
+"""Load from a second process: a plan comes in as JSON, what was answered goes out as JSON.
+
+    python -m benchmarks.serving.load < plan.json
+
+HTTP/1.1 by hand over asyncio's protocols: a client of some comfort costs more than the service. It
+ends after the plan's seconds or requests, or on SIGTERM; requests in flight are waited for.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import itertools
+import json
+import re
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import numpy as np
+import uvloop
+
+PATIENCE = 10.0  # seconds, at the end, for answers to what was asked
+LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+TOLD = re.compile(
+    rb'"sku":"([^"]*)".*?"list_price":(\d+).*?"rule":"([^"]*)".*?"model_version":"([^"]*)"'
+)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to post, over and over: `bodies` in turn, each connection `every` so many seconds.
+
+    `every` 0 asks again as soon as there is an answer. `told` keeps what each quote says.
+    """
+
+    port: int
+    path: str
+    bodies: list[str]
+    authorization: str = ""
+    connections: int = 8
+    seconds: float = 3600.0
+    requests: int = sys.maxsize
+    every: float = 0.0
+    told: bool = False
+
+    def wire(self) -> list[bytes]:
+        """The requests as bytes."""
+        head = (
+            f"POST {self.path} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
+            f"authorization: {self.authorization}\r\ncontent-length: "
+        )
+        return [f"{head}{len(body)}\r\n\r\n{body}".encode() for body in self.bodies]
+
+
+@dataclass
+class Seen:
+    """What was answered; `lost` are requests whose connection ended before their answer."""
+
+    milliseconds: list[float] = field(default_factory=list)
+    statuses: Counter[int] = field(default_factory=Counter)
+    told: Counter[tuple[str, ...]] = field(default_factory=Counter)
+    lost: int = 0
+
+    def summary(self, seconds: float) -> dict[str, Any]:
+        p50, p99, worst = np.percentile(self.milliseconds or [np.nan], [50, 99, 100]).tolist()
+        return {
+            "seconds": seconds,
+            "a second": len(self.milliseconds) / seconds,
+            "p50 ms": p50,
+            "p99 ms": p99,
+            "worst ms": worst,
+            "statuses": dict(self.statuses),
+            "lost": self.lost,
+            "told": [[*quote, count] for quote, count in self.told.items()],
+        }
+
+
+class Load:
+    """The connections of a plan, and what they have seen."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan, self.seen = plan, Seen()
+        self.requests: Iterator[bytes] = itertools.cycle(plan.wire())
+        self.ended, self.idle = asyncio.Event(), asyncio.Event()
+        self.asked = self.open = 0
+
+    async def run(self) -> dict[str, Any]:
+        loop, began = asyncio.get_running_loop(), time.perf_counter()
+        loop.add_signal_handler(signal.SIGTERM, self.ended.set)
+        loop.call_later(self.plan.seconds, self.ended.set)
+        for _ in range(self.plan.connections):
+            await self.connect()
+        await self.ended.wait()
+        seconds = time.perf_counter() - began
+        try:
+            await asyncio.wait_for(self.idle.wait(), PATIENCE)
+        except TimeoutError:
+            self.seen.lost += self.open
+        return self.seen.summary(seconds)
+
+    async def connect(self) -> None:
+        """A new connection; where nobody listens yet, again a moment later."""
+        while not self.ended.is_set():
+            try:
+                loop = asyncio.get_running_loop()
+                await loop.create_connection(lambda: Connection(self), "127.0.0.1", self.plan.port)
+                return
+            except OSError:
+                await asyncio.sleep(0.01)
+
+    def next(self) -> bytes | None:
+        """The next request, None where there is to be none."""
+        self.asked += 1
+        if self.asked >= self.plan.requests:
+            self.ended.set()
+        elif not self.ended.is_set():
+            self.open += 1
+            return next(self.requests)
+        if not self.open:
+            self.idle.set()
+        return None
+
+    def answered(self, began: float, status: int, body: bytes) -> None:
+        self.open -= 1
+        self.seen.milliseconds.append(1_000 * (time.perf_counter() - began))
+        self.seen.statuses[status] += 1
+        if self.plan.told and (found := TOLD.search(body)):
+            self.seen.told[tuple(part.decode() for part in found.groups())] += 1
+
+
+class Connection(asyncio.Protocol):
+    """One request at a time, on a connection that is kept."""
+
+    def __init__(self, load: Load) -> None:
+        self._load, self._answer, self._length = load, bytearray(), 0
+        self._began = 0.0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._ask()
+
+    def data_received(self, data: bytes) -> None:
+        answer = self._answer
+        answer += data
+        if not self._length:
+            head = answer.find(b"\r\n\r\n")
+            if head < 0:
+                return
+            length = LENGTH.search(answer, 0, head)
+            self._length = head + 4 + (int(length[1]) if length else 0)
+        if len(answer) >= self._length:
+            self._load.answered(self._began, int(answer[9:12]), bytes(answer))
+            answer.clear()
+            self._length, began, self._began = 0, self._began, 0.0
+            self._again(self._load.plan.every - (time.perf_counter() - began))
+
+    def _again(self, rest: float) -> None:
+        if self._load.plan.every and rest > 0:
+            asyncio.get_running_loop().call_later(rest, self._ask)
+        else:
+            self._ask()
+
+    def _ask(self) -> None:
+        if self._transport.is_closing():
+            return
+        request = self._load.next()
+        if request is not None:
+            self._began = time.perf_counter()
+            self._transport.write(request)
+
+    def connection_lost(self, _: Exception | None) -> None:
+        if self._began:
+            self._load.open -= 1
+            self._load.seen.lost += 1
+        if not self._load.ended.is_set():
+            self._reconnecting = asyncio.ensure_future(self._load.connect())
+
+
+def main() -> None:
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
+    plan = Plan(**json.load(sys.stdin))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        json.dump(runner.run(Load(plan).run()), sys.stdout)
+
+
+if __name__ == "__main__":
+    main()
