@@ -1,0 +1,93 @@
+"""Who is in which arm: shares, and what moves nobody."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pricebook.arms import CANARY, CHAMPION, CONTROL, EXPLORE, Arm, assign, uniform
+from pricebook.config import Experiment
+
+NAMES = [f"shopper {number}" for number in range(20_000)]
+SPLIT = Experiment(control=0.05, canary=0.1, explore=0.2)
+SHARES = {CONTROL: 0.05, CANARY: 0.1, EXPLORE: 0.2, CHAMPION: 0.65}
+texts = st.text(max_size=8)
+
+
+def arms(experiment):
+    return [assign(name, "milk", experiment).name for name in NAMES]
+
+
+def moved(before, after):
+    """Arms that somebody left."""
+    return {one for one, other in zip(arms(before), arms(after), strict=True) if one != other}
+
+
+def correlation(one, other):
+    return float(np.corrcoef(one, other)[0, 1])
+
+
+@pytest.mark.parametrize(("arm", "share"), SHARES.items())
+def test_an_arm_gets_its_share_of_many_names(arm, share):
+    error = (share * (1 - share) / len(NAMES)) ** 0.5
+    assert arms(SPLIT).count(arm) / len(NAMES) == pytest.approx(share, abs=4 * error)
+
+
+def test_an_arm_says_its_share():
+    told = {arm.name: arm.share for arm in (assign(name, "milk", SPLIT) for name in NAMES)}
+    assert told == pytest.approx(SHARES)
+
+
+@given(texts, texts, texts)
+def test_a_shopper_stays_in_an_arm_whatever_is_asked_for(name, one, other):
+    assert assign(name, one, SPLIT).name == assign(name, other, SPLIT).name
+
+
+@given(texts, texts)
+def test_the_same_is_drawn_at_the_same_moment(name, moment):
+    assert assign(name, moment, SPLIT) == assign(name, moment, SPLIT)
+
+
+def test_another_salt_shuffles():
+    pairs = Counter(zip(arms(SPLIT), arms(SPLIT.model_copy(update={"salt": "2"})), strict=True))
+    both = pairs[EXPLORE, EXPLORE] / len(NAMES)
+    assert both == pytest.approx(SHARES[EXPLORE] ** 2, abs=0.01)
+
+
+@pytest.mark.parametrize("canary", [0.0, 0.05, 0.4])
+def test_a_canary_of_another_share_moves_only_between_it_and_the_champion(canary):
+    assert moved(SPLIT, SPLIT.model_copy(update={"canary": canary})) <= {CANARY, CHAMPION}
+
+
+def test_only_exploration_draws():
+    drew = {arm.name for arm in (assign(n, "milk", SPLIT) for n in NAMES) if arm.draw is not None}
+    assert drew == {EXPLORE}
+
+
+def test_draws_are_even_and_of_another_moment_others():
+    exploring = Experiment(explore=1.0)
+    milk, bread = ([assign(n, m, exploring).draw for n in NAMES] for m in ("milk", "bread"))
+    assert np.histogram(milk, 10, (0, 1))[0] == pytest.approx(len(NAMES) / 10, rel=0.1)
+    assert abs(correlation(milk, bread)) < 0.03
+
+
+def test_a_draw_does_not_depend_on_the_place_in_the_arm():
+    names = [name for name in NAMES if assign(name, "milk", SPLIT).name == EXPLORE]
+    place = [uniform(f"|{name}") for name in names]
+    draws = [assign(name, "milk", SPLIT).draw for name in names]
+    assert abs(correlation(place, draws)) < 0.06
+
+
+def test_without_an_experiment_everybody_is_the_champion_s():
+    assert {assign(name, "milk", Experiment()) for name in NAMES[:100]} == {Arm(CHAMPION, 1.0)}
+
+
+def test_an_arm_may_take_everybody():
+    assert {assign(name, "milk", Experiment(canary=1.0)).name for name in NAMES} == {CANARY}
+
+
+@given(st.text())
+def test_any_text_has_its_number(text):
+    assert 0 <= uniform(text) == uniform(text) < 1
