@@ -17,6 +17,7 @@ RUNS = (
     ("censoring",),
     ("profit",),
     ("anyshop",),
+    ("offpolicy",),
     ("featurize",),
     ("serving",),
 )

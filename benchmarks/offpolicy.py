@@ -1,0 +1,320 @@
+"""Does the quote log tell what another policy would earn? `python -m benchmarks.offpolicy`.
+
+In the simulated market a shop asks its quote desk for six weeks, with half of its shoppers in the
+exploration arm; the desk writes the quote log. From that log alone two estimates say what a rung
+lower than the best would earn a quote, and the market knows what it truly earns. The reward model
+is crude on purpose: what each sku sells in the other half of the log, and one elasticity for all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pydantic_core import to_json
+from rich.console import Console
+
+from benchmarks.report import Bar, Plot, show, write
+from benchmarks.simulated import Floats, Week, names, panel, play
+from models.runtime import Series
+from pricebook.arms import EXPLORE, Arm
+from pricebook.config import Experiment, Quote, Response
+from pricebook.decision import Choice, Listings
+from pricebook.market import Market, Spec
+from pricebook.offpolicy import (
+    Estimate,
+    Quoted,
+    doubly_robust,
+    inverse_propensity,
+    logged,
+    overall,
+    within_arm,
+)
+from pricebook.quote import Terms, offers
+from pricebook.signals import Event, Windows
+from serving.bundle import KIND, About, Bundle, Forecasts
+from serving.desk import Desk
+from serving.journal import Journal
+from serving.offers import Offers
+from serving.schemas import QuoteRequest
+from serving.signing import KeyRing
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+SEEDS, INSIDE = 20, 18
+HISTORY, WEEKS, DAYS = 104, 6, 7
+USUAL = 8  # weeks that say what the usual price is
+SPARE = 0.3  # units bought beside the first, on average
+RULE_OF_THUMB = -2.6  # elasticity: the mean of published ones, see `pricebook.market`
+OPENING = datetime(2026, 1, 5, 9, tzinfo=UTC)
+ALL, ARM, ROBUST = (
+    "inverse propensity, every quote",
+    "inverse propensity, the arm's quotes",
+    "doubly robust, the arm's quotes",
+)
+MODEL, AS_IT_WAS = "reward model alone", "what the arm earned"
+
+
+@dataclass(frozen=True)
+class Elasticities:
+    """The fitted response model, in place of its export."""
+
+    by_sku: dict[str, float]
+
+    def demand_ratio(self, rows: Sequence[Series], ratios: Floats) -> Floats:
+        return np.asarray(ratios ** np.array([self.by_sku[row.sku] for row in rows])[:, None])
+
+
+class Strangers:
+    """An online store that knows nobody, so nobody has consented."""
+
+    async def look_up(self, ids: Sequence[str]) -> dict[str, Any]:
+        return {}
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A market after its history, the weeks to come, and the bundle that was fitted on the past."""
+
+    market: Market
+    weeks: list[Week]
+    bundle: Bundle
+
+    @property
+    def visits(self) -> Floats:
+        """The chance that each shopper visits on a day; nobody does so twice."""
+        return -np.expm1(-self.market.frequency / DAYS)
+
+
+def shop(seed: int) -> Shop:
+    market = Market.draw(Spec(shoppers=1000, seed=seed))
+    played = play(market, HISTORY + WEEKS)
+    return Shop(market, played[HISTORY:], _bundle(market, played[:HISTORY]))
+
+
+def _bundle(market: Market, history: list[Week]) -> Bundle:
+    from models import response
+
+    count, skus, seed = market.spec.skus, names(market), market.spec.seed
+    nobody = pd.DataFrame(columns=["sku", "zone", "segment", "period", "units"])
+    fitted = response.fit(panel(market, history, "all"), nobody, Response(), seed).by_sku()
+    elasticities = dict(zip(fitted["sku"], fitted["elasticity"], strict=True))
+    experiment = Experiment(control=0.1, explore=0.5, salt=str(seed))
+    about = About(
+        models={"response": {"version": seed}},
+        as_of=date(2026, 1, 5),
+        currency="USD",
+        minor_digits=2,
+        grain="week",
+        horizon=WEEKS,
+        quote=Quote(max_batch=100_000, experiment=experiment),
+        built_from=f"market {seed}",
+    )
+    return Bundle(
+        about,
+        _listings(market, history),
+        kinds={name: [""] * count for name in KIND},
+        rows={(sku, "all"): row for row, sku in enumerate(skus)},
+        forecasts=Forecasts({}, {}),
+        runtime=Elasticities(elasticities),
+    )
+
+
+def _listings(market: Market, history: list[Week]) -> Listings:
+    count = market.spec.skus
+    return Listings(
+        sku=np.array(names(market), object),
+        zone=np.full(count, "all", object),
+        list_price=market.list_price,
+        reference_price=np.median([week.offer.price for week in history[-USUAL:]], axis=0),
+        unit_cost=market.unit_cost.astype(float),
+        cost_assumed=np.zeros(count, bool),
+        map_price=np.full(count, np.nan),
+        competitor_price=np.full(count, np.nan),
+        modelled=np.ones(count, bool),
+    )
+
+
+def bought(market: Market, week: Week) -> Any:
+    """(sku, price) -> the chance (g) that a visit of a segment buys it, others as on the shelf."""
+
+    @cache
+    def chance(sku: int, price: int) -> Floats:
+        asked = np.asarray(week.offer.price).copy()
+        asked[sku] = price
+        return market.choice(week.state, replace(week.offer, price=asked))[:, sku]
+
+    return chance
+
+
+def trade(at: Shop, folder: Path) -> None:
+    """Days of visits, each of which looks at a sku of every category; leaves a quote log."""
+    rng, now, order = np.random.default_rng([at.market.spec.seed, 9]), OPENING, 0
+    journal = Journal(folder, "quotes")
+    nobody = SimpleNamespace(serves=False)
+    champion = SimpleNamespace(serves=True, offers=Offers(at.bundle, Windows()))
+    ring = KeyRing({"key": bytes(32)}, "key")
+    desk = Desk(champion, nobody, Strangers(), journal, lambda: ring, lambda: now)
+    for week in at.weeks:
+        chance = bought(at.market, week)
+        for _ in range(DAYS):
+            shopper, sku = _day(at, rng)
+            replies = map(json.loads, asyncio.run(desk.quotes(_asked(at, shopper, sku))))
+            sold = []
+            for who, what, quote in zip(shopper.tolist(), sku.tolist(), replies, strict=True):
+                if rng.random() < chance(what, quote["price"])[at.market.segment[who]]:
+                    order += 1
+                    units = 1 + int(rng.poisson(SPARE))
+                    sold.append(_order(f"{order}", now, quote, units))
+            journal.append(sold, now)
+            now += timedelta(days=1)
+
+
+def _day(at: Shop, rng: np.random.Generator) -> tuple[Any, Any]:
+    """Who looks at what on a day: a row a look."""
+    visitors = np.flatnonzero(rng.random(at.market.spec.shoppers) < at.visits)
+    of_category = [np.flatnonzero(column) for column in at.market.member.T]
+    looked = [rng.choice(skus, visitors.size) for skus in of_category]
+    return np.tile(visitors, len(looked)), np.concatenate(looked)
+
+
+def _asked(at: Shop, shopper: Any, sku: Any) -> list[QuoteRequest]:
+    known = names(at.market)
+    return [
+        QuoteRequest(sku=known[what], customer_id=f"shopper {who}")
+        for who, what in zip(shopper.tolist(), sku.tolist(), strict=True)
+    ]
+
+
+def _order(event_id: str, now: datetime, quote: dict[str, Any], units: int) -> bytes:
+    event = Event(
+        event_id, now, "order", sku=quote["sku"], quote_id=quote["quote_id"], quantity=units
+    )
+    return b'{"order":%b}\n' % to_json(event)
+
+
+def a_rung_lower(choice: Choice) -> int:
+    """The price below the likeliest, where it might have been drawn; else the likeliest."""
+    best = int(np.argmax(choice.chances))
+    return choice.prices[max(best - 1, 0)]
+
+
+def true_value(at: Shop) -> float:
+    """What the policy truly earns a quote, from the market and the choices in the arm."""
+    drawing = [Terms(arm=Arm(EXPLORE, 1.0, 0.0))] * len(at.bundle.listings)
+    made = offers(drawing, at.bundle.listings, at.bundle.about.limits, at.bundle.demand)
+    price = [a_rung_lower(one.choice or Choice((one.price,), (1.0,))) for one in made]
+    share = np.bincount(at.market.segment, at.visits) / at.visits.sum()
+    chances = [[bought(at.market, w)(*one) @ share for one in enumerate(price)] for w in at.weeks]
+    margin = (1 + SPARE) * (np.array(price) - at.market.unit_cost)
+    looked = 1 / at.market.member.sum(axis=0)[at.market.category] / at.market.spec.categories
+    return float(np.mean(chances, axis=0) @ (margin * looked))
+
+
+def estimates(quotes: Sequence[Quoted]) -> dict[str, Estimate]:
+    """What the log says the policy earns a quote, and two figures that do not tell."""
+    drawn = [one for one in quotes if one.arm == EXPLORE]
+    seen = within_arm(drawn, a_rung_lower)
+    said, expected = modelled(drawn, seen.who)
+    as_drawn = replace(seen, target=seen.propensity)
+    return {
+        ALL: inverse_propensity(overall(quotes, a_rung_lower)),
+        ARM: inverse_propensity(seen),
+        ROBUST: doubly_robust(seen, said, expected),
+        MODEL: doubly_robust(replace(seen, target=0 * seen.target), said, expected),
+        AS_IT_WAS: inverse_propensity(as_drawn),
+    }
+
+
+def modelled(quotes: Sequence[Quoted], who: Any) -> tuple[Floats, Floats]:
+    """The reward model at the price shown and at the policy's, each half told by the other."""
+    half = np.unique(who, return_inverse=True)[1] % 2
+    sku = np.unique([one.sku for one in quotes], return_inverse=True)[1]
+    units = np.array([one.units for one in quotes], float)
+    usual, cost = (
+        np.array([one.features[name] for one in quotes])
+        for name in ("reference_price", "unit_cost")
+    )
+    prices = [[one.price for one in quotes], [a_rung_lower(one.choice) for one in quotes]]
+    shown, wanted = ((np.array(price) / usual) ** RULE_OF_THUMB for price in prices)
+    sums = [[np.bincount(sku[half == h], x[half == h]) for x in (units, shown)] for h in (1, 0)]
+    level = np.array([sold / asked for sold, asked in sums])[half, sku]
+    said, expected = (
+        (np.array(price) - cost) * level * demand
+        for price, demand in zip(prices, (shown, wanted), strict=True)
+    )
+    return said, expected
+
+
+def told(seed: int) -> dict[str, tuple[float, Estimate]]:
+    """The true value beside each estimate of it."""
+    at = shop(seed)
+    with TemporaryDirectory() as place:
+        trade(at, Path(place))
+        files = sorted(Path(place).glob("quotes-*.jsonl"))
+        quotes = logged(json.loads(line) for file in files for line in file.open())
+    truth = true_value(at)
+    return {name: (truth, estimate) for name, estimate in estimates(quotes).items()}
+
+
+def rows(played: Sequence[dict[str, tuple[float, Estimate]]]) -> list[dict[str, Any]]:
+    """A row an estimate: how many intervals hold the truth; the rest in shares of the truth."""
+    found = []
+    for name in played[0]:
+        truth = np.array([one[name][0] for one in played])
+        value = np.array([one[name][1].value for one in played])
+        low, high = np.array([one[name][1].interval for one in played]).T
+        found.append(
+            {
+                "estimate": name,
+                "true value inside": int(((low <= truth) & (truth <= high)).sum()),
+                "interval's width": float(((high - low) / truth).mean()),
+                "bias": float((value / truth - 1).mean()),
+                "off by, either way": float(np.abs(value / truth - 1).mean()),
+            }
+        )
+    return found
+
+
+def bars(found: Sequence[dict[str, Any]]) -> list[Bar]:
+    inside = {row["estimate"]: row["true value inside"] for row in found}
+    return [
+        Bar(f"{name}: markets whose true value is inside", inside[name], INSIDE, at_most=False)
+        for name in (ALL, ARM, ROBUST)
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--seeds", type=int, default=SEEDS)
+    parser.add_argument("--first", type=int, default=0, help="seed to begin with")
+    asked = parser.parse_args()
+    played = []
+    with Console(stderr=True).status("") as status:
+        for seed in range(asked.first, asked.first + asked.seeds):
+            status.update(f"market {seed}")
+            played.append(told(seed))
+    found = rows(played)
+    title = f"What a lower price would earn, told from the quote logs of {asked.seeds} markets"
+    show(title, found, bars(found))
+    if (asked.seeds, asked.first) == (SEEDS, 0):
+        plot = Plot("estimate", "interval's width")
+        write("offpolicy", title, "python -m benchmarks.offpolicy", found, bars(found), plot)
+
+
+if __name__ == "__main__":
+    main()
