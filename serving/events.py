@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AwareDatetime, ConfigDict, Field
 
 from pricebook.signals import Event
-from serving.schemas import Body, Minor, Sku, Zone
+from serving.schemas import WHOLE, Body, Minor, Sku, Units, Zone
 
 Identity = Annotated[str, Field(min_length=1, max_length=128)]
 
@@ -42,7 +42,7 @@ class Order(Happening):
     kind: Literal["order"]
     sku: Sku
     customer_id: Identity | None = Field(None, description="who")
-    quantity: int = Field(ge=1, le=1_000_000, description="units")
+    quantity: Units = Field(description="units")
     price: Minor | None = Field(None, description="paid for a unit, in minor units")
     quote_id: Identity | None = Field(None, description="the quote it was bought at")
 
@@ -52,7 +52,7 @@ class Stock(Happening):
 
     kind: Literal["stock"]
     sku: Sku
-    on_hand: int = Field(ge=0, le=10**9, description="units")
+    on_hand: Annotated[int, Field(ge=0, le=10**9, description="units"), WHOLE]
 
 
 class CompetitorPrice(Happening):

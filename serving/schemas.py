@@ -5,11 +5,19 @@ from __future__ import annotations
 from datetime import date, datetime
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+
+def _whole(value: Any) -> Any:
+    """JSON knows one kind of number: 2.0 is as whole as 2."""
+    return int(value) if type(value) is float and value.is_integer() else value
+
+
+WHOLE = BeforeValidator(_whole)
 Sku = Annotated[str, Field(min_length=1, max_length=128, description="the sku")]
 Zone = Annotated[str, Field(min_length=1, max_length=128)]
-Minor = Annotated[int, Field(gt=0, le=10**12, description="an amount in minor units")]
+Minor = Annotated[int, Field(gt=0, le=10**12, description="an amount in minor units"), WHOLE]
+Units = Annotated[int, Field(ge=1, le=1_000_000), WHOLE]
 
 
 class Body(BaseModel):
@@ -32,7 +40,7 @@ class QuoteRequest(Body):
 
     sku: Sku
     zone: Zone | None = Field(None, description="where; not needed where the shop prices as one")
-    quantity: int = Field(1, ge=1, le=1_000_000, description="units; the price is of one unit")
+    quantity: Units = Field(1, description="units; the price is of one unit")
     customer_id: str | None = Field(None, min_length=1, max_length=128, description="who asks")
     consent: bool | None = Field(
         None, description="to a personal offer; the shopper's stored answer if absent"
@@ -60,8 +68,8 @@ class ForecastRequest(Body):
 
     sku: Sku
     zone: Zone | None = None
-    horizon: int | None = Field(
-        None, ge=1, description="steps; as far as the model looks if absent"
+    horizon: Annotated[int, Field(ge=1), WHOLE] | None = Field(
+        None, description="steps; as far as the model looks if absent"
     )
     price: Minor | None = Field(None, description="a what-if; the reference price if absent")
 
