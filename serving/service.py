@@ -25,7 +25,7 @@ from serving.page import PAGE
 
 log = logging.getLogger("pricebook.service")
 
-WATCH_EVERY = 2.0  # seconds
+WATCH_EVERY = 0.5  # seconds
 ROUTES: dict[str, Route] = {}
 
 
