@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -16,6 +16,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ledger import keys, open_ledger
+from ledger.clock import now
+from ledger.keys import Grant, Scope
 from pricebook.config import REPO_ROOT, Response, Settings
 from serving.schemas import ErrorReply, ForecastReply, QuoteReply
 from serving.signing import load
@@ -363,6 +366,118 @@ def test_the_api_describes_itself_with_examples_and_error_bodies(service):
     error = post["responses"]["404"]["content"]["application/json"]["schema"]
     assert error == {"$ref": "#/components/schemas/ErrorReply"}
     assert "ErrorReply" in spec["components"]["schemas"]
+
+
+def _verified(service, quote):
+    return service.post("/verify", {"quote": quote}).json()
+
+
+def test_a_quote_verifies_at_checkout_and_a_bad_one_is_refused_with_the_reason(service, shop):
+    quote = service.quote(customer_id="ann")
+    past = quote | {name: NOW.isoformat() for name in ("issued_at", "expires_at")}
+    bad = {
+        "tampered": quote | {"price": 1},
+        "unsigned": {name: value for name, value in quote.items() if name != "signature"},
+        "foreign": quote | {"signature": "elsewhere" + quote["signature"]},
+        "expired": past | {"signature": load(shop, NOW).sign(past)},
+        "malformed": quote | {"price": "cheap"},
+    }
+    assert _verified(service, quote) == {"valid": True, "reason": None}
+    assert [_verified(service, one)["reason"] for one in bad.values()] == list(bad)
+
+
+def _counted(service, on_hand):
+    at = datetime.now(UTC).isoformat()
+    stock = {"kind": "stock", "sku": "bread", "on_hand": on_hand}
+    event = {"event_id": f"stock-{at}", "occurred_at": at, **stock}
+    return service.post("/events", {"items": [event]}).json()
+
+
+def test_an_event_changes_the_next_quote(service):
+    assert _counted(service, 0)["accepted"] == 1
+    assert service.quote("bread")["reasons"][0]["rule"] == "sold_out"
+    _counted(service, 9)
+    assert service.quote("bread")["reasons"][0]["rule"] == "model"
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "status", "error"),
+    [
+        ("/quote", b" " * MEGABYTE, 413, "body_too_large"),
+        ("/quotes", b" " * MEGABYTE, 413, "body_too_large"),
+        ("/quote", b"[" * 100_000, 413, "body_too_large"),
+        ("/quotes", b"[" * 100_000, 400, "malformed_body"),
+        ("/events", b'{"items":' * 100_000, 400, "malformed_body"),
+        ("/events", b'{"items": [%b{}]}' % (b"{}," * 1_000), 422, "invalid_body"),
+        ("/quotes", b'{"items": [%b{}]}' % (b"{}," * 60_000), 422, "invalid_body"),
+    ],
+)
+def test_a_hostile_body_is_refused(service, path, content, status, error):
+    refusal(service.http.post(path, content=content), status, error)
+
+
+@pytest.fixture(scope="module")
+def guarded(shop, tmp_path_factory):
+    """A service that asks for keys, and the ledger that holds them."""
+    home = tmp_path_factory.mktemp("guarded")
+    shutil.copytree(shop.state, home / ".pricebook")
+    ledger = open_ledger(Settings(home=home).ledger)
+    keys.issue(ledger, Grant("first", frozenset({Scope.ADMIN})), now())
+    service = Service(Settings(home=home))
+    try:
+        service.wait(lambda: service.http.get("/readyz").is_success)
+        yield service, ledger
+    finally:
+        service.stop()
+
+
+class Till:
+    """Holds an API key for quotes, and asks with it once the service knows it."""
+
+    def __init__(self, guarded, **grant):
+        self.service, self.ledger = guarded
+        self.key = keys.issue(self.ledger, Grant("till", frozenset({Scope.QUOTE}), **grant), now())
+        self.service.wait(lambda: "unknown_key" not in self.post("/events").text)
+
+    def post(self, path="/quote"):
+        headers = {"Authorization": f"Bearer {self.key}"}
+        return self.service.http.post(path, json={"sku": "milk"}, headers=headers)
+
+
+def test_without_a_key_nobody_is_answered_once_one_was_issued(guarded):
+    refusal(guarded[0].post("/quote", {"sku": "milk"}), 401, "no_key")
+
+
+def test_a_key_is_good_for_its_scope_until_it_is_revoked(guarded):
+    till = Till(guarded)
+    assert till.post().is_success
+    refusal(till.post("/events"), 403, "wrong_scope")
+    keys.revoke(till.ledger, till.key.split("_")[1], now())
+    till.service.wait(lambda: till.post().status_code == 401)
+    refusal(till.post(), 401, "revoked_key")
+
+
+def test_a_key_ends_when_it_was_meant_to(guarded):
+    till = Till(guarded, expires_at=now() + timedelta(seconds=1))
+    till.service.wait(lambda: till.post().status_code == 401)
+    refusal(till.post(), 401, "expired_key")
+
+
+def test_who_asks_too_fast_is_told_when_to_ask_again(guarded):
+    till = Till(guarded, per_second=0.01)
+    assert till.post().is_success
+    answer = till.post()
+    refusal(answer, 429, "too_fast")
+    assert 0 < int(answer.headers["Retry-After"]) <= 100
+
+
+def test_the_service_is_as_its_description_says(service, tmp_path):
+    schemathesis = [sys.executable, "-m", "schemathesis.cli", "run", "--no-color", "--seed", "1"]
+    asked = ["--checks", "all", "--max-examples", "30", f"{service.http.base_url}/openapi.json"]
+    run = subprocess.run(
+        [*schemathesis, *asked], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
 
 
 def test_the_page_loads_nothing_from_elsewhere(service):
