@@ -23,9 +23,13 @@ KEPT = 10  # promoted bundles
 
 def put_in_service(bundle: Path, verdict: str, settings: Settings) -> None:
     """Keep a bundle under its verdict, and let the service read it."""
-    with atomic_dir(settings.bundles / verdict) as partial:
-        shutil.copytree(bundle, partial, dirs_exist_ok=True)
+    _keep(bundle, verdict, settings)
     with atomic_dir(settings.bundle) as partial:
+        shutil.copytree(bundle, partial, dirs_exist_ok=True)
+
+
+def _keep(bundle: Path, verdict: str, settings: Settings) -> None:
+    with atomic_dir(settings.bundles / verdict) as partial:
         shutil.copytree(bundle, partial, dirs_exist_ok=True)
     kept = sorted(settings.bundles.glob("[!.]*"), key=lambda folder: folder.stat().st_mtime_ns)
     for folder in kept[:-KEPT]:
@@ -48,6 +52,7 @@ def rollback(settings: Settings) -> dict[str, Any]:
     registry.promote(before)
     with atomic_dir(settings.bundle) as partial:
         shutil.copytree(bundle, partial, dirs_exist_ok=True)
+    bundle.touch()  # of those kept it is the newest again
     log.info("Champion is %s again.", before)
     return {"champion": before, "previous": now, "verdict": bundle.name}
 
@@ -80,6 +85,7 @@ def canary(params: Params, settings: Settings) -> dict[str, Any]:
         if recorded.passed and recorded.body["challenger"] != champion:
             with atomic_dir(settings.challenger) as partial:
                 write_bundle(partial, recorded.body, params, settings, registry)
+            _keep(settings.challenger, recorded.id, settings)
             return {"challenger": recorded.body["challenger"], "verdict": recorded.id}
     raise ServiceError(f"No pair has passed the gate but the champion. Received: {champion}")
 
