@@ -6,23 +6,23 @@ import itertools
 import os
 import signal
 import sqlite3
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from benchmarks.report import Bar, Row
 from benchmarks.serving.home import Shop, become, promote
 from benchmarks.serving.load import Plan
-from benchmarks.serving.servers import Client, Loading, Server, pricebook, until
+from benchmarks.serving.servers import Client, Loading, Server, loaded, pricebook, until
 from benchmarks.serving.speed import plan
 from serving.clock import NANO, Clock
 
 HOLD = 4.0  # seconds a fault lasts
-FULL = Path("/dev/full")
 Fault = Callable[[Shop, Server], Any]  # makes a context in which it is broken
 
 
@@ -41,7 +41,7 @@ def faults(shop: Shop) -> tuple[list[Row], list[Bar]]:
         Bar("faults, answers of 5xx", sum(row["5xx"] for row in rows), 0),
         Bar("store faults in which no quote said why", unsaid, 0),
         Bar("bundles refused, of one truncated", refused, 1, at_most=False),
-        Bar("quotes the full disk kept from the log, less those counted", unlogged, 0),
+        Bar("quotes neither in the log of a full disk nor counted", unlogged, 0),
         Bar("quotes that went back in time, or outlived it", rows[-1]["wrong"], 0),
     ]
 
@@ -109,44 +109,48 @@ def corrupted(shop: Shop, server: Server) -> Iterator[None]:
 @contextmanager
 def truncated(shop: Shop, server: Server) -> Iterator[None]:
     """A new champion whose model is cut short; the one before goes on serving."""
+    model = (shop.settings.bundle / "response.tflite").read_bytes()
 
-    def cut(folder: Path) -> None:
-        become(2)(folder)
-        model = folder / "response.tflite"
-        model.write_bytes(model.read_bytes()[:1_000])
+    def changed(version: int, size: int) -> Callable[[Path], None]:
+        def change(folder: Path) -> None:
+            become(version)(folder)
+            (folder / "response.tflite").write_bytes(model[:size])
 
-    promote(shop.settings, cut)
+        return change
+
+    promote(shop.settings, changed(2, len(model) // 2))
     until(lambda: "does not serve" in server.log.read_text(), server.log.read_text)
     yield
     if Client(server, shop).post("/quote", {"sku": "sku-00001"})["model_version"] != "1":
         raise RuntimeError("A truncated model does not serve. Received: another version")
+    promote(shop.settings, changed(3, len(model)))
 
 
 STORES: dict[str, Fault] = {"deleted": deleted, "locked": locked, "corrupted": corrupted}
 
 
 def _disk_full(shop: Shop) -> tuple[dict[str, Any], float]:
-    """The quote log is a full device; and how many quotes /metrics does not count as unlogged."""
-    _whole_again(shop)
-    now = datetime.now(UTC)
-    for day in (now, now + timedelta(days=1)):
-        log = shop.settings.quote_log / f"quotes-{day:%Y-%m-%d}.jsonl"
-        log.unlink(missing_ok=True)
-        log.symlink_to(FULL)
-    with pricebook(shop) as server:
+    """The log's disk fills up; and how many quotes are neither in it nor counted in /metrics."""
+    log = shop.settings.quote_log
+    with small_disk(log), pricebook(shop) as server:
         asked = plan(server, shop, told=True, seconds=HOLD)
         anonymous = [body for body in asked.bodies if "customer_id" not in body]
-        found = Loading.begun(replace(asked, bodies=anonymous)).ended()
+        found = loaded(replace(asked, bodies=anonymous))
+        unlogged = server.counted("pricebook_unlogged_quotes_total")
+        written = sum(file.read_bytes().count(b"\n") for file in log.iterdir())
         given = found["statuses"].get("200", 0)
-        left = given - server.counted("pricebook_unlogged_quotes_total")
-    for log in shop.settings.quote_log.glob("quotes-*.jsonl"):
-        log.unlink()
-    return _row("disk full for the log", found), left
+    return _row("disk full for the log", found), abs(given - written - unlogged)
 
 
-def _whole_again(shop: Shop) -> None:
-    """The truncated champion makes way for a sound one."""
-    promote(shop.settings, become(3))
+@contextmanager
+def small_disk(folder: Path) -> Iterator[None]:
+    """A disk of 64 kB in place of a folder; to mount it takes root."""
+    folder.mkdir(parents=True, exist_ok=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", folder], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", folder], check=True)
 
 
 def _killed(shop: Shop) -> dict[str, Any]:
