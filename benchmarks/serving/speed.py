@@ -14,7 +14,7 @@ from benchmarks.serving.home import Shop, asks, events
 from benchmarks.serving.load import Plan
 from benchmarks.serving.servers import Client, Server, loaded, pricebook, served
 
-ROUNDS, SECONDS, WARM = 3, 6.0, 3.0
+ROUNDS, SECONDS, WARM = 3, 6.0, 20_000
 QUOTES = 200_000
 OURS, BENTOML, FASTAPI = "ours, /quote", "BentoML, empty", "FastAPI, empty"
 RATIOS = (("BentoML", BENTOML, 2.0), ("FastAPI", FASTAPI, 0.5), ("FastAPI, stretch", FASTAPI, 0.8))
@@ -35,7 +35,7 @@ def busy(shop: Shop) -> Iterator[Server]:
         for seed in range(5):
             told = list(events(1_000, datetime.now(UTC), seed))
             client.post("/events", {"items": told})
-        loaded(plan(server, shop, seconds=WARM))
+        loaded(plan(server, shop, requests=WARM))
         yield server
 
 
