@@ -26,7 +26,7 @@ Batch = list[QuoteRequest]
 def batch(shop: Shop) -> tuple[list[Row], list[Bar]]:
     found = asyncio.run(_in_process(shop))
     found |= _over_http(shop)
-    rows = [
+    rows: list[Row] = [
         {"measured": f"/quotes, prices, {name}", "a second": rate} for name, rate in found.items()
     ]
     warm = min(rate for name, rate in found.items() if name.startswith("warm"))

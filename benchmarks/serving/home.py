@@ -122,7 +122,7 @@ def _online_store(settings: Settings) -> None:
     settings.features.mkdir(parents=True)
     now, numbers = datetime.now(UTC), np.arange(SHOPPERS)
     figures = ("recency_days", "orders_13", "spend_13", "basket_mean", "discount_affinity")
-    shoppers = pd.DataFrame({"customer_id": [shopper(n) for n in numbers]}).assign(
+    shoppers = pd.DataFrame({"customer_id": [shopper(n) for n in range(SHOPPERS)]}).assign(
         **dict.fromkeys(figures, 1),
         top_categories=[["category 1"]] * SHOPPERS,
         top_category_shares=[[1.0]] * SHOPPERS,

@@ -77,7 +77,7 @@ def _rows(rounds: list[dict[str, Any]]) -> list[Row]:
 
 def _bars(rounds: list[dict[str, Any]]) -> list[Bar]:
     def ratio(figure: str, of: str) -> float:
-        return median(one[OURS][figure] / one[of][figure] for one in rounds)
+        return float(median(one[OURS][figure] / one[of][figure] for one in rounds))
 
     return [
         *(
