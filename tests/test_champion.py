@@ -34,17 +34,25 @@ def test_without_a_champion_before_there_is_nothing_to_roll_back_to(tmp_path):
         champion.rollback(Settings(home=tmp_path))
 
 
-def test_a_roll_back_puts_the_bundle_back_as_it_was(promoted):
+@pytest.fixture
+def before(promoted):
+    """The champion's pair, which is the one before it too while a test lasts."""
     from models.registry import CHAMPION, PREVIOUS, Registry
 
     registry = Registry(promoted)
     pair = registry.aliased(CHAMPION)
     for name, version in pair.items():
         registry._client.set_registered_model_alias(name, PREVIOUS, version)
-    before = (promoted.bundle / "bundle.json").read_text()
+    yield pair
+    for name in pair:
+        registry._client.delete_registered_model_alias(name, PREVIOUS)
+
+
+def test_a_roll_back_puts_the_bundle_back_as_it_was(promoted, before):
+    kept = (promoted.bundle / "bundle.json").read_text()
     (promoted.bundle / "bundle.json").write_text("{}")
-    assert champion.rollback(promoted)["champion"] == pair
-    assert (promoted.bundle / "bundle.json").read_text() == before
+    assert champion.rollback(promoted)["champion"] == before
+    assert (promoted.bundle / "bundle.json").read_text() == kept
 
 
 def test_without_another_pair_that_passed_there_is_no_canary(promoted, params):
