@@ -7,7 +7,6 @@ the weeks that follow: the bias is against what was asked for.
 
 from __future__ import annotations
 
-import argparse
 import os
 from typing import Any
 
@@ -15,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.report import Bar, Plot, show, write
-from benchmarks.simulated import simulated
+from benchmarks.simulated import seeds_asked, simulated
 from pricebook.config import Demand
 from pricebook.metrics import bias, wape
 
@@ -60,17 +59,11 @@ def bars(found: pd.DataFrame) -> list[Bar]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--seeds", type=int, default=SEEDS)
-    parser.add_argument("--first", type=int, default=0, help="seed to begin with")
-    asked = parser.parse_args()
-    seeds = range(asked.first, asked.first + asked.seeds)
+    seeds = seeds_asked(__doc__, SEEDS)
     found = rows([forecasts(seed) for seed in seeds])
     title = f"Demand where {SHARE:.0%} of sku-weeks are out of stock"
     show(title, found, bars(pd.DataFrame(found)))
-    if (asked.seeds, asked.first) == (SEEDS, 0):
+    if seeds == range(SEEDS):
         plot = Plot("reading", "bias")
         write(
             "censoring",

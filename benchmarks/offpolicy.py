@@ -8,7 +8,6 @@ is crude on purpose: what each sku sells in the other half of the log, and one e
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import os
@@ -27,7 +26,7 @@ from pydantic_core import to_json
 from rich.console import Console
 
 from benchmarks.report import Bar, Plot, show, write
-from benchmarks.simulated import Floats, Week, names, panel, play
+from benchmarks.simulated import Floats, Week, names, panel, play, seeds_asked
 from models.runtime import Series
 from pricebook.arms import EXPLORE, Arm
 from pricebook.config import Experiment, Quote, Response
@@ -297,21 +296,16 @@ def bars(found: Sequence[dict[str, Any]]) -> list[Bar]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--seeds", type=int, default=SEEDS)
-    parser.add_argument("--first", type=int, default=0, help="seed to begin with")
-    asked = parser.parse_args()
+    seeds = seeds_asked(__doc__, SEEDS)
     played = []
     with Console(stderr=True).status("") as status:
-        for seed in range(asked.first, asked.first + asked.seeds):
+        for seed in seeds:
             status.update(f"market {seed}")
             played.append(told(seed))
     found = rows(played)
-    title = f"What a lower price would earn, told from the quote logs of {asked.seeds} markets"
+    title = f"What a lower price would earn, told from the quote logs of {len(seeds)} markets"
     show(title, found, bars(found))
-    if (asked.seeds, asked.first) == (SEEDS, 0):
+    if seeds == range(SEEDS):
         plot = Plot("estimate", "interval's width")
         write("offpolicy", title, "python -m benchmarks.offpolicy", found, bars(found), plot)
 

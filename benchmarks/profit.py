@@ -11,7 +11,6 @@ with their step limit. The level of demand moves no optimum, so the demand model
 
 from __future__ import annotations
 
-import argparse
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -24,7 +23,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from benchmarks.report import Bar, Plot, show, write
-from benchmarks.simulated import Week, names, panel, play
+from benchmarks.simulated import Week, names, panel, play, seeds_asked
 from pricebook import guardrails, money
 from pricebook.cannibalisation import opportunity_cost
 from pricebook.config import Quote, Response
@@ -345,21 +344,16 @@ def bars(found: Sequence[dict[str, Any]]) -> list[Bar]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--seeds", type=int, default=SEEDS)
-    parser.add_argument("--first", type=int, default=0, help="seed to begin with")
-    asked = parser.parse_args()
+    seeds = seeds_asked(__doc__, SEEDS)
     played = []
     with Console(stderr=True).status("") as status:
-        for seed in range(asked.first, asked.first + asked.seeds):
+        for seed in seeds:
             status.update(f"market {seed}")
             played.append(every_policy(shop(seed)))
     found = rows(played)
-    title = f"Profit over {WEEKS} weeks in {asked.seeds} simulated markets"
+    title = f"Profit over {WEEKS} weeks in {len(seeds)} simulated markets"
     show(title, found, bars(found))
-    if (asked.seeds, asked.first) == (SEEDS, 0):
+    if seeds == range(SEEDS):
         plot = Plot("policy", "share of the oracle's gain")
         write("profit", title, "python -m benchmarks.profit", found, bars(found), plot)
 

@@ -6,6 +6,7 @@ expects to sell, so price, promotion and season are confounded as in a real orde
 
 from __future__ import annotations
 
+import argparse
 from dataclasses import dataclass
 
 import numpy as np
@@ -165,3 +166,14 @@ def _cross(market: Market, elasticity: Floats) -> pd.DataFrame:
     kinds = {"sku": pairs, "category": category, "competitor": shops}
     frames = [pd.DataFrame(columns).assign(kind=kind) for kind, columns in kinds.items()]
     return pd.concat(frames, ignore_index=True)[["sku", "rival", "kind", "elasticity"]]
+
+
+def seeds_asked(description: str | None, many: int) -> range:
+    """The seeds that the command line asks for: the first `many` if it does not say."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--seeds", type=int, default=many)
+    parser.add_argument("--first", type=int, default=0, help="seed to begin with")
+    asked = parser.parse_args()
+    return range(asked.first, asked.first + asked.seeds)

@@ -59,6 +59,11 @@ def decided_anew(entry: Entry, settings: Settings) -> Offer | None:
     """
     if UNDECIDED.intersection(reason["rule"] for reason in entry["quote"]["reasons"]):
         return None
+    if "terms" not in entry:
+        raise ServiceError(
+            "This quote was logged before its terms were, and cannot be decided anew. Received: "
+            f"{entry['quote']['quote_id']}"
+        )
     folder = settings.bundles / entry["verdict"]
     if not folder.is_dir():
         raise ServiceError(f"What decided this quote is not kept any more. Received: {folder}")
@@ -109,7 +114,16 @@ def _listings(features: Entry) -> Listings:
 def _entries(folder: Path) -> Iterator[Entry]:
     for path in sorted(folder.glob("quotes-*.jsonl")):
         with path.open() as file:
-            yield from (json.loads(line) for line in file if line.endswith("}\n"))
+            yield from filter(None, map(_parsed, file))
+
+
+def _parsed(line: str) -> Entry | None:
+    """None where a kill or a full disk cut the line short."""
+    try:
+        entry: Entry = json.loads(line)
+    except ValueError:
+        return None
+    return entry
 
 
 def _named(entry: Entry) -> str:

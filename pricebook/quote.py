@@ -102,19 +102,22 @@ def personal(
     A personal offer is never above the public offer: where it would be, the public price stands.
     Nor is it further below than `max_dispersion`, so no two shoppers are further apart.
     """
+    own = _near(own, public, limits)
+    if own.price < public.price:
+        return own.noting("personal", because), True
     if own.price > public.price:
         return own.noting("public_offer", "no personal offer is above it", public.price), False
-    if own.price == public.price:
-        return public.noting("public_offer", f"{because} is the same"), False
-    lowest = money.round_up(public.price * (1 - limits.max_dispersion))
-    if own.price < lowest:
-        ladder = money.rungs(public.ceiling, limits.endings)
-        nearest = min(money.at_or_above(ladder, float(lowest)), public.price)
-        share = f"{limits.max_dispersion:.0%}"
-        own = own.noting("dispersion", f"at most {share} below the public offer", nearest)
-    if own.price == public.price:
-        return own.noting("public_offer", f"{because} is the same"), False
-    return own.noting("personal", because), True
+    return public.noting("public_offer", f"{because} is the same"), False
+
+
+def _near(own: Decision, public: Decision, limits: Limits) -> Decision:
+    """An own offer, raised to the lowest rung that is near enough to the public one."""
+    lowest = float(money.round_up(public.price * (1 - limits.max_dispersion)))
+    if own.price >= lowest:
+        return own
+    nearest = money.at_or_above(money.rungs(public.ceiling, limits.endings), lowest)
+    share = f"{limits.max_dispersion:.0%}"
+    return own.noting("dispersion", f"at most {share} below the public offer", nearest)
 
 
 def offers(

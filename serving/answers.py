@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Self
+from uuid import uuid4
 
 from pydantic_core import to_json
 
 from pricebook.config import Settings
 from pricebook.signals import Event
-from serving.champion import Champion
+from serving.champion import Champion, Watch
 from serving.clock import Clock
 from serving.desk import Desk
-from serving.events import EventsReply, EventsRequest
+from serving.events import MOST, EventsReply, EventsRequest
 from serving.forecasts import forecast
 from serving.guard import Guard, keys_in
 from serving.journal import Journal
@@ -33,8 +33,8 @@ from serving.signing import KeyRing, load
 from serving.switch import Switch
 
 BODY_BYTES = 4_096  # for a body, and again for each item of a batch
-EVENT_BYTES, MOST_EVENTS = 1_024, 1_000
-
+EVENT_BYTES = 1_024
+WATCH_EVERY = 0.5  # seconds
 
 log = logging.getLogger("pricebook.service")
 
@@ -73,13 +73,13 @@ class Answers:
         ring = Ring(lambda: load(settings, clock()))
         shoppers = Shoppers(settings)
         shoppers.probe()
-        journal = Journal(settings.quote_log, "quotes", writer=str(os.getpid()))
+        journal = Journal(settings.quote_log, "quotes", writer=uuid4().hex[:8])
         live = Live(settings, partial(_sold, journal), clock)
         live.start()
         served = partial(Champion, signals=live, swapped=counters.swapped)
         desk = Desk(
             champion=served(settings.bundle, packed=packed),
-            challenger=served(settings.challenger),
+            challenger=served(settings.challenger, leaving=True),
             shoppers=shoppers,
             journal=journal,
             keys=ring,
@@ -126,7 +126,8 @@ class Answers:
         asked = parse(EventsRequest, call.body)
         self.guard.allow(call.authorization, "events", len(asked.items))
         events = asked.events()
-        if self.desk.champion.serves and self.desk.champion.offers.bundle.as_one:
+        champion = self.desk.champion.in_service
+        if champion is not None and champion.bundle.as_one:
             events = [replace(event, zone=None) for event in events]
         try:
             taken = self.live.take(events, self.desk.clock())
@@ -138,14 +139,20 @@ class Answers:
         )
         return told.model_dump_json().encode()
 
-    def look(self) -> None:
-        """What is looked at every few seconds, outside any request."""
-        self.guard.refresh()
-        self.ring.refresh()
-        self.desk.champion.refresh()
-        self.desk.challenger.refresh()
-        self.desk.shoppers.probe()
-        self.desk.keep_up()
+    def watches(self) -> list[Watch]:
+        """What is looked at outside any request; none holds up another, nor fails with it."""
+        looks = (
+            self.guard.refresh,
+            self.ring.refresh,
+            self.desk.champion.refresh,
+            self.desk.challenger.refresh,
+            self.desk.shoppers.probe,
+            self.desk.keep_up,
+            self._tell,
+        )
+        return [Watch(look, WATCH_EVERY) for look in looks]
+
+    def _tell(self) -> None:
         self.counters.tell()
         self.counters.heard(self.live.staleness(self.desk.clock()))
 
@@ -158,7 +165,7 @@ class Answers:
 
 
 def _events_bytes() -> int:
-    return EVENT_BYTES * (1 + MOST_EVENTS)
+    return EVENT_BYTES * (1 + MOST)
 
 
 def _sold(journal: Journal, orders: Sequence[Event], at: datetime) -> None:

@@ -25,6 +25,7 @@ class Champion:
 
     A request takes `offers` once and keeps it, so a swap drops nothing. A bundle that cannot be
     read, or fails its golden quotes, never serves: the one before stays, and `problem` says why.
+    One that is `leaving` with its folder, as a challenger is, serves no longer than that is there.
     """
 
     def __init__(
@@ -33,17 +34,15 @@ class Champion:
         signals: Signals,
         packed: Path | None = None,
         swapped: Callable[[str], None] = lambda how: None,
+        leaving: bool = False,
     ) -> None:
         self.pointer, self._signals, self._swapped = pointer, signals, swapped
+        self._leaving = leaving
         self.problem = f"no champion has been promoted: there is no {pointer / 'bundle.json'}"
-        self._offers: Offers | None = None
+        self.in_service: Offers | None = None
         self._stamp: Stamp | None = None
-        if not self.refresh() and self._offers is None and packed is not None:
+        if not self.refresh() and self.in_service is None and packed is not None:
             self._take(packed)
-
-    @property
-    def serves(self) -> bool:
-        return self._offers is not None
 
     @property
     def offers(self) -> Offers:
@@ -52,13 +51,16 @@ class Champion:
         Raises:
             Refusal: 503, there is none.
         """
-        if self._offers is None:
+        found = self.in_service
+        if found is None:
             raise Refusal(503, "no_champion", f"Nothing to quote from: {self.problem}.")
-        return self._offers
+        return found
 
     def refresh(self) -> bool:
         """Swap to the promoted bundle if it is another one than before; whether it was swapped."""
         stamp = self._seen()
+        if stamp is None and self._leaving:
+            self.in_service = self._stamp = None
         if stamp is None or stamp == self._stamp:
             return False
         self._stamp = stamp
@@ -83,7 +85,7 @@ class Champion:
         if stamp is not None and self._seen() != stamp:
             self._stamp = None  # replaced while it was read: its files may be of two bundles
             return False
-        self._offers, self.problem = Offers(bundle, self._signals), ""
+        self.in_service, self.problem = Offers(bundle, self._signals), ""
         settle()
         self._swapped("served")
         versions = {name: model.version for name, model in bundle.about.models.items()}
@@ -106,7 +108,7 @@ def settle() -> None:
 class Watch(threading.Thread):
     """Calls `look` every `every` seconds until stopped; an error is logged, and it goes on."""
 
-    def __init__(self, look: Callable[[], None], every: float) -> None:
+    def __init__(self, look: Callable[[], object], every: float) -> None:
         super().__init__(name="pricebook-watch", daemon=True)
         self._look, self._every, self._stop_asked = look, every, threading.Event()
 

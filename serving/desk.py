@@ -79,7 +79,7 @@ class Desk:
         now = self.clock()
         for line in self.journal.unread((now - DAY).date()):
             if found := learnt(line, now):
-                self.locks.hold(*found)
+                self.locks.learn(*found, now)
 
     def _given(self, offers: Offers, fresh: _Fresh, stopped: str | None, broken: str) -> list[Held]:
         """New quotes: decided, logged and counted.
@@ -114,7 +114,7 @@ class Desk:
     def _terms(self, bundle: Bundle, fresh: _Fresh) -> list[Terms]:
         limits = bundle.about.limits
         experiment = limits.experiment
-        if experiment.canary and not self.challenger.serves:
+        if experiment.canary and self.challenger.in_service is None:
             experiment = experiment.model_copy(update={"canary": 0.0})
         default = limits.consent_default
         if not experiment.splits:
@@ -137,14 +137,17 @@ class Desk:
 
     def _shadow(self, bundle: Bundle, rows: Sequence[int], on: Sequence[Terms]) -> list[int | None]:
         """What the challenger would have quoted, where it is asked to say."""
-        if not (bundle.about.limits.experiment.shadow and self.challenger.serves):
+        if not bundle.about.limits.experiment.shadow:
             return [None] * len(rows)
         usual = (Terms(one.segment, one.because) for one in on)
         said = (self._challenged(bundle, *one) for one in zip(rows, usual, strict=True))
         return [None if ready is None else ready.offer.price for ready in said]
 
     def _challenged(self, bundle: Bundle, row: int, on: Terms) -> Ready | None:
-        challenger = self.challenger.offers
+        """The challenger's offer; None where there is no challenger, or it lists no such sku."""
+        challenger = self.challenger.in_service
+        if challenger is None:
+            return None
         found = challenger.bundle.row(bundle.listings.sku[row], bundle.listings.zone[row])
         return None if found is None else challenger.of([found], [on])[0]
 

@@ -50,8 +50,6 @@ class EventLog:
         return filter(None, map(self._parsed, self._journal.unread(since)))
 
     def _parsed(self, line: bytes) -> Event | None:
-        if line == b"\n":
-            return None
         try:
             return EVENT.validate_json(line)
         except ValidationError:

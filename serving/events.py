@@ -9,6 +9,7 @@ from pydantic import AwareDatetime, ConfigDict, Field
 from pricebook.signals import Event
 from serving.schemas import WHOLE, Body, Minor, Sku, Units, Zone
 
+MOST = 1_000  # events of a batch
 Identity = Annotated[str, Field(min_length=1, max_length=128)]
 
 
@@ -99,7 +100,7 @@ class EventsRequest(Body):
         }
     )
 
-    items: list[EventRequest] = Field(min_length=1, max_length=1000)
+    items: list[EventRequest] = Field(min_length=1, max_length=MOST)
 
     def events(self) -> list[Event]:
         return [Event(**dict(one)) for one in self.items]

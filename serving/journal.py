@@ -25,6 +25,7 @@ class Journal:
         self._own = bool(writer)
         self._day: date | None = None
         self._descriptor = -1
+        self._torn = False  # the last line may lack its end
         self._read: dict[Path, int] = {}  # bytes of each file
 
     def append(self, lines: Iterable[bytes], at: datetime) -> None:
@@ -38,20 +39,22 @@ class Journal:
         try:
             self._write(b"".join(lines))
         except OSError:
-            self._day = None  # whatever is there then is opened anew
+            self._day, self._torn = None, True  # whatever is there then is opened anew
             raise
+        self._torn = False
 
     def unread(self, since: date) -> Iterator[bytes]:
-        """Lines appended since the last call, to the files of `since` and after.
+        """Lines appended since the last call, to the files of `since` and after; no empty ones.
 
         A last line without its end is left for the next call.
         """
         for path in sorted(self.folder.glob(f"{self._stem}-*.jsonl")):
             mine = self._own and path.name.endswith(self._ending)
             if path.name >= f"{self._stem}-{since}" and not mine:
-                yield from self._lines(path)
+                yield from (line for line in self._lines(path) if line != b"\n")
 
-    def _write(self, text: bytes) -> None:
+    def _write(self, lines: bytes) -> None:
+        text = b"\n" + lines if self._torn else lines
         if os.write(self._descriptor, text) < len(text):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.folder))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -68,11 +69,15 @@ def learnt(line: bytes, now: datetime) -> tuple[Key, Held] | None:
 
 
 class Locks:
-    """Quotes in the order they were given; the oldest are let go when there are too many."""
+    """Quotes in the order they were given; the oldest are let go when there are too many.
+
+    Requests and the watch, which learns from other workers, hold quotes in threads of their own.
+    """
 
     def __init__(self, most: int = MOST, dropped: Callable[[], None] = lambda: None) -> None:
         self._held: dict[Key, Held] = {}
         self._most, self._dropped = most, dropped
+        self._changing = threading.Lock()
 
     def __len__(self) -> int:
         return len(self._held)
@@ -85,9 +90,16 @@ class Locks:
     def hold(self, key: Key | None, held: Held) -> None:
         if key is None:
             return
-        self._held.pop(key, None)
-        self._held[key] = held
-        self._let_go(held.life.issued_at)
+        with self._changing:
+            self._held.pop(key, None)
+            self._held[key] = held
+            self._let_go(held.life.issued_at)
+
+    def learn(self, key: Key, held: Held, now: datetime) -> None:
+        """Hold what another worker gave, unless an earlier one stands: so all come to agree."""
+        standing = self.held(key, now)
+        if standing is None or held.life.issued_at < standing.life.issued_at:
+            self.hold(key, held)
 
     def _let_go(self, now: datetime) -> None:
         """The two oldest at most, so that no request pays for many."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 
 from prometheus_client import Counter, Gauge
@@ -36,19 +37,20 @@ class Counters:
             multiprocess_mode="livemin",
         )
         self._seen: Tally = {}
+        self._seeing = threading.Lock()
 
     def quotes(self, given: Sequence[Ready]) -> None:
-        """Keep quotes in mind until the next `told`: counting them costs more than giving them."""
-        seen = self._seen
-        for ready in given:
-            kind = ready.kind
-            count, charged, listed = seen.get(kind, (0, 0, 0))
-            offer = ready.offer
-            seen[kind] = (count + 1, charged + offer.price, listed + offer.list_price)
+        """Keep quotes in mind until the next `tell`: counting them costs more than giving them."""
+        with self._seeing:
+            for ready in given:
+                count, charged, listed = self._seen.get(ready.kind, (0, 0, 0))
+                prices = charged + ready.offer.price, listed + ready.offer.list_price
+                self._seen[ready.kind] = (count + 1, *prices)
 
     def tell(self) -> None:
         """Count what was kept in mind since."""
-        seen, self._seen = self._seen, {}
+        with self._seeing:
+            seen, self._seen = self._seen, {}
         for (arm, outcome, rules), (count, charged, listed) in seen.items():
             self._quotes.labels(arm, outcome, rules[-1] if rules else "none").inc(count)
             for rule in rules:

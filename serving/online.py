@@ -59,8 +59,7 @@ class Shoppers:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="pricebook-online")
-        self._store: FeatureStore | None = None
-        self._opened: tuple[int, int] | None = None
+        self._store = _Store(settings)
         self._why, self._rested_at = "", 0.0
         self._known: dict[str, tuple[float, Known]] = {}
 
@@ -111,18 +110,14 @@ class Shoppers:
     def close(self) -> None:
         self._thread.shutdown(wait=False, cancel_futures=True)
 
-    def _require_files(self) -> tuple[int, int] | None:
-        """Which SQLite file it is; another one since means that the store must be opened anew."""
+    def _require_files(self) -> None:
         try:
-            return online_file(self._settings)
+            online_file(self._settings)
         except OSError as error:
             raise self._failed(error) from error
 
     def _read(self, ids: list[str]) -> dict[str, Known]:
-        file = self._require_files()
-        if self._store is None or file != self._opened:
-            self._store, self._opened = _open(self._settings), file
-        answer = self._store.get_online_features(
+        answer = self._store.opened().get_online_features(
             features=list(FEATURES), entity_rows=[{"customer_id": one} for one in ids]
         )
         columns: dict[str, list[Any]] = answer.to_dict()
@@ -137,7 +132,7 @@ class Shoppers:
             log.error("The online store does not answer: %s (%r)", why, error)
         self._why, self._rested_at = why, time.monotonic() + REST
         if not isinstance(error, Late):
-            self._store = None
+            self._store.drop()
         return Unreachable(why)
 
 
@@ -145,9 +140,7 @@ class LiveViews:
     """The live views of the store, to be written to by one thread."""
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._store: FeatureStore | None = None
-        self._opened: tuple[int, int] | None = None
+        self._store = _Store(settings)
 
     def write(self, view: str, rows: Sequence[Mapping[str, Any]], at: datetime) -> None:
         """Push rows of a live view: its keys, and its figures as they are at an instant.
@@ -158,19 +151,35 @@ class LiveViews:
         try:
             self._push(view, rows, at)
         except Exception as error:
-            self._store = None
+            self._store.drop()
             raise Unreachable(_in_words(error)) from error
 
     def _push(self, view: str, rows: Sequence[Mapping[str, Any]], at: datetime) -> None:
         import pandas as pd
 
-        file = online_file(self._settings)
-        if self._store is None or file != self._opened:
-            self._store, self._opened = _open(self._settings), file
+        store = self._store.opened()
         frame = pd.DataFrame(rows)
         frame = frame.astype({name: "Int64" for name in frame if name not in KEYS})
         times = dict.fromkeys((f"{view}_at", "event_timestamp", "created_timestamp"), at)
-        self._store.push(f"{view}_push", frame.assign(**times))
+        store.push(f"{view}_push", frame.assign(**times))
+
+
+class _Store:
+    """The feature store, opened when first it is needed, and anew where its file is another one."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._store: FeatureStore | None = None
+        self._file: tuple[int, int] | None = None
+
+    def opened(self) -> FeatureStore:
+        file = online_file(self._settings)
+        if self._store is None or file != self._file:
+            self._store, self._file = _open(self._settings), file
+        return self._store
+
+    def drop(self) -> None:
+        self._store = None
 
 
 def online_file(settings: Settings) -> tuple[int, int] | None:

@@ -18,14 +18,10 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route as Page
 
 from pricebook.config import Settings
-from serving.answers import Answers
 from serving.lane import Lane, Route
 from serving.openapi import description
 from serving.page import PAGE
 
-log = logging.getLogger("pricebook.service")
-
-WATCH_EVERY = 0.5  # seconds
 ROUTES: dict[str, Route] = {}
 
 
@@ -63,24 +59,27 @@ class PricebookService:
     """Fair, explainable prices in milliseconds."""
 
     def __init__(self) -> None:
-        from serving.champion import Watch, settle
+        from serving.answers import Answers
+        from serving.champion import settle
 
         logging.getLogger("pricebook").setLevel(logging.INFO)
         self.answers = Answers.opened(Settings(), packed=_packed())
         ROUTES.update(self.answers.routes())
         settle()
-        self.watch = Watch(self.answers.look, WATCH_EVERY)
-        self.watch.start()
+        self.watches = self.answers.watches()
+        for watch in self.watches:
+            watch.start()
 
     async def __is_ready__(self) -> bool:
         champion = self.answers.desk.champion
-        if not champion.serves:
+        if champion.in_service is None:
             raise HTTPException(503, f"Not ready: {champion.problem}.")
         return True
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]
     def close(self) -> None:
-        self.watch.stop()
+        for watch in self.watches:
+            watch.stop()
         self.answers.close()
 
 

@@ -17,7 +17,7 @@ class Switch:
         if not os.path.exists(self._path):  # noqa: PTH110
             return None
         try:
-            with open(self._path) as file:  # noqa: PTH123 (a Path costs more than the look)
+            with open(self._path, errors="replace") as file:  # noqa: PTH123 (a Path costs more than the look)
                 return file.read(200).strip() or "switched off"
         except FileNotFoundError:
             return None

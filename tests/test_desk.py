@@ -67,7 +67,7 @@ class Shop:
         ring = load(settings, START - timedelta(hours=1))
         self.desk = Desk(
             Champion(settings.bundle, self.live),
-            Champion(settings.challenger, self.live),
+            Champion(settings.challenger, self.live, leaving=True),
             Shoppers(settings),
             more.pop("journal", self.journal),
             lambda: ring,
@@ -192,6 +192,32 @@ def test_a_shadow_prices_every_quote_and_serves_none(home):
     quote, (line,) = shop.quote(), shop.logged()
     assert (line["shadow"], quote["arm"]) == (489, "champion")
     assert quote["price"] < 489
+
+
+def test_a_challenger_that_is_taken_out_of_service_prices_no_more(home):
+    shop = challenged(home, canary=1.0)
+    shutil.rmtree(home.challenger)
+    for one in (shop.desk.champion, shop.desk.challenger):
+        one.refresh()
+    assert shop.quote()["arm"] == "champion"
+
+
+def test_workers_that_told_a_shopper_different_things_come_to_agree(home):
+    limited(home)
+    clock = Clock()
+    one, other = (Shop(home, clock, writer) for writer in "ab")
+    first = one.quote(customer_id="ann")
+    clock.wait(seconds=1)
+    other.rival(360)
+    assert other.quote(customer_id="ann")["quote_id"] != first["quote_id"]
+    for shop in (one, other):
+        shop.desk.keep_up()
+    assert one.quote(customer_id="ann") == other.quote(customer_id="ann") == first
+
+
+def test_a_kill_switch_that_is_no_text_switches_all_the_same(shop):
+    shop.settings.kill_switch.write_bytes(b"\xff\xfe")
+    assert shop.quote()["reasons"][0]["rule"] == "kill_switch"
 
 
 class Full:

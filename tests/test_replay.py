@@ -74,6 +74,24 @@ def test_a_quote_whose_bundle_has_gone_is_refused(shop):
         decided_anew(shop.logged()[0], shop.settings)
 
 
+def test_a_line_cut_short_spoils_no_other(shop):
+    cut, whole = shop.quote(), shop.quote("bread")
+    (path,) = shop.settings.quote_log.iterdir()
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(lines[0][:40] + b"\n" + lines[1])
+    assert past(whole["quote_id"], shop.settings).entry["quote"]["sku"] == "bread"
+    with pytest.raises(ServiceError, match="No quote of this id"):
+        past(cut["quote_id"], shop.settings)
+
+
+def test_a_quote_logged_before_its_terms_were_is_refused(shop):
+    shop.quote()
+    (entry,) = shop.logged()
+    del entry["terms"]
+    with pytest.raises(ServiceError, match="before its terms were"):
+        decided_anew(entry, shop.settings)
+
+
 def test_the_latest_quotes_are_listed(shop):
     ids = [shop.quote("bread")["quote_id"] for _ in range(3)]
     listed = told(shop, "list", "--last", "2").output
