@@ -20,6 +20,7 @@ from serving.clock import Clock
 from serving.desk import Desk
 from serving.events import MOST, EventsReply, EventsRequest
 from serving.forecasts import forecast
+from serving.glance import Glance
 from serving.guard import Guard, keys_in
 from serving.journal import Journal
 from serving.lane import Call, Route
@@ -84,7 +85,7 @@ class Answers:
             journal=journal,
             keys=ring,
             clock=clock,
-            switch=Switch(settings.kill_switch),
+            switch=Glance(Switch(settings.kill_switch)),
             count=counters.quotes,
             unlogged=counters.unlogged,
             locks=Locks(dropped=counters.dropped),
@@ -154,7 +155,10 @@ class Answers:
 
     def _tell(self) -> None:
         self.counters.tell()
-        self.counters.heard(self.live.staleness(self.desk.clock()))
+        self.counters.heard(self.live.staleness(self.desk.clock()), self.live.unreadable)
+        pushes = self.live.pushes
+        if pushes.leads:
+            self.counters.pushed(pushes.waiting, pushes.failures)
 
     def close(self) -> None:
         self.live.stop()

@@ -30,12 +30,27 @@ class Counters:
         self._unlogged = Counter("pricebook_unlogged_quotes", "Quotes the log would not take")
         self._dropped = Counter("pricebook_locks_dropped", "Quotes let go before they expired")
         self._swaps = Counter("pricebook_swaps", "Bundles served or refused", ("how",))
+        # Every worker hears all events: the one that told last is right, and none that was killed.
         self._stale = Gauge(
             "pricebook_signal_age_seconds",
             "Since the last event of a kind",
             ("signal",),
-            multiprocess_mode="livemin",
+            multiprocess_mode="mostrecent",
         )
+        self._unreadable = Gauge(
+            "pricebook_unreadable_events",
+            "Lines of the event log that are no events",
+            multiprocess_mode="mostrecent",
+        )
+        self._waiting = Gauge(
+            "pricebook_pushes_waiting",
+            "Skus and shoppers whose live figures the online store lacks",
+            multiprocess_mode="mostrecent",
+        )
+        self._failures = Counter(
+            "pricebook_push_failures", "Pushes of live figures the online store did not take"
+        )
+        self._failures_told = 0
         self._seen: Tally = {}
         self._seeing = threading.Lock()
 
@@ -44,7 +59,7 @@ class Counters:
         with self._seeing:
             for ready in given:
                 count, charged, listed = self._seen.get(ready.kind, (0, 0, 0))
-                prices = charged + ready.offer.price, listed + ready.offer.list_price
+                prices = charged + ready.price, listed + ready.list_price
                 self._seen[ready.kind] = (count + 1, *prices)
 
     def tell(self) -> None:
@@ -68,6 +83,13 @@ class Counters:
     def swapped(self, how: str) -> None:
         self._swaps.labels(how).inc()
 
-    def heard(self, ages: dict[str, float]) -> None:
+    def heard(self, ages: dict[str, float], unreadable: int) -> None:
         for signal, seconds in ages.items():
             self._stale.labels(signal).set(seconds)
+        self._unreadable.set(unreadable)
+
+    def pushed(self, waiting: int, failures: int) -> None:
+        """Of the worker that pushes for all: keys that wait now, and all its failures."""
+        self._waiting.set(waiting)
+        self._failures.inc(failures - self._failures_told)
+        self._failures_told = failures
