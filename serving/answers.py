@@ -178,4 +178,5 @@ def _sold(journal: Journal, orders: Sequence[Event], at: datetime) -> None:
     try:
         journal.append(lines, at)
     except OSError as error:
-        log.error("%d orders could not be joined to their quotes: %s", len(lines), error)
+        about = {"quote_ids": [order.quote_id for order in orders]}
+        log.error("%d orders are not joined to their quotes: %s", len(lines), error, extra=about)

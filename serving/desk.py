@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import TypeVar
 
 from pydantic_core import to_json
@@ -62,11 +63,11 @@ class Desk:
         offers, now, stopped = self.champion.offers, self.clock(), self.switch()
         _few(asked, offers.bundle)
         rows = rows_of(offers.bundle, asked)
-        shoppers, broken = await self._known(asked)
+        known, broken = await self._known(asked)
         locks = [_lock(one, offers.bundle, row) for one, row in zip(asked, rows, strict=True)]
         held = [None if stopped else self.locks.held(lock, now) for lock in locks]
         if new := [at for at, one in enumerate(held) if one is None]:
-            fresh = _Fresh(_only(new, asked), _only(new, shoppers), _only(new, rows), now)
+            fresh = _Fresh(_only(new, asked), _only(new, rows), known, now)
             for at, one in zip(new, self._given(offers, fresh, stopped, broken), strict=True):
                 held[at] = one
                 if not FALLBACKS.intersection(one.ready.kind[2]):
@@ -100,16 +101,13 @@ class Desk:
         self.count(ready)
         return held
 
-    async def _known(self, asked: Sequence[QuoteRequest]) -> tuple[list[Shopper], str]:
-        """Who asks, and why the online store does not tell, where it does not."""
-        ids = sorted({one.customer_id for one in asked if one.customer_id is not None})
+    async def _known(self, asked: Sequence[QuoteRequest]) -> tuple[dict[str, Known], str]:
+        """What is known of who asks, and why the online store does not tell, where it does not."""
+        ids = {one.customer_id for one in asked if one.customer_id is not None}
         try:
-            known, broken = await self.shoppers.look_up(ids), ""
+            return await self.shoppers.look_up(sorted(ids)), ""
         except Unreachable as error:
-            known, broken = {}, str(error)
-        return [
-            _shopper(one, known.get(one.customer_id or "", NOBODY_KNOWN)) for one in asked
-        ], broken
+            return {}, str(error)
 
     def _terms(self, bundle: Bundle, fresh: _Fresh) -> list[Terms]:
         limits = bundle.about.limits
@@ -141,7 +139,7 @@ class Desk:
             return [None] * len(rows)
         usual = (Terms(one.segment, one.because) for one in on)
         said = (self._challenged(bundle, *one) for one in zip(rows, usual, strict=True))
-        return [None if ready is None else ready.offer.price for ready in said]
+        return [None if ready is None else ready.price for ready in said]
 
     def _challenged(self, bundle: Bundle, row: int, on: Terms) -> Ready | None:
         """The challenger's offer; None where there is no challenger, or it lists no such sku."""
@@ -161,12 +159,18 @@ class Desk:
 
 @dataclass(frozen=True)
 class _Fresh:
-    """What is asked for anew, by whom, the rows of the listings it is about, and when."""
+    """What is asked for anew, the rows of the listings it is about, who is known, and when."""
 
     asked: Sequence[QuoteRequest]
-    shoppers: Sequence[Shopper]
     rows: Sequence[int]
+    known: Mapping[str, Known]
     now: datetime
+
+    @cached_property
+    def shoppers(self) -> list[Shopper]:
+        return [
+            _shopper(one, self.known.get(one.customer_id or "", NOBODY_KNOWN)) for one in self.asked
+        ]
 
 
 def _only(at: Sequence[int], of: Sequence[T]) -> list[T]:
@@ -190,34 +194,23 @@ def _shopper(asked: QuoteRequest, known: Known) -> Shopper:
     return Shopper(asked.customer_id, asked.consent, known.segment, known.consented)
 
 
-def _ids(count: int) -> list[str]:
-    text = os.urandom(16 * count).hex()
+def _ids(count: int) -> list[bytes]:
+    text = os.urandom(16 * count).hex().encode()
     return [text[at : at + 32] for at in range(0, len(text), 32)]
 
 
 def _signed(held: Held, ring: KeyRing) -> bytes:
     """The reply, whose signature covers what a shopper sees of it."""
-    offer = held.ready.offer
-    fields = {
-        "quote_id": held.quote_id,
-        "sku": offer.sku,
-        "zone": offer.zone,
-        "currency": held.ready.currency,
-        "price": offer.price,
-        "list_price": offer.list_price,
-        "lowest_30d": offer.lowest_30d,
-        "personalised": offer.personalised,
-        "disclosure": offer.disclosure,
-        "issued_at": held.life.issued_at,
-        "expires_at": held.life.expires_at,
-    }
-    return b'{%b,%b,"signature":"%b"}' % (_head(held), held.ready.told, ring.sign(fields).encode())
+    ready = held.ready
+    text = b'["%b",%b,%b]' % (held.quote_id, ready.signed, held.life.signed)
+    return b'{%b,%b,"signature":"%b"}' % (_head(held), ready.told, ring.sign(text).encode())
 
 
 def _line(held: Held, asked: QuoteRequest, shopper: Shopper, shadow: int | None) -> bytes:
-    who = {"shopper": shopper, "quantity": asked.quantity, "shadow": shadow}
-    return b'{"quote":{%b,%b,%b\n' % (_head(held), held.ready.logged, to_json(who)[1:])
+    who = to_json({"shopper": shopper, "quantity": asked.quantity, "shadow": shadow})
+    ready = held.ready
+    return b'{"quote":{%b,%b,%b,%b\n' % (_head(held), ready.told, ready.logged, who[1:])
 
 
 def _head(held: Held) -> bytes:
-    return b'"quote_id":"%b",%b' % (held.quote_id.encode(), held.life.told)
+    return b'"quote_id":"%b",%b' % (held.quote_id, held.life.told)

@@ -52,7 +52,10 @@ class EventLog:
     def _parsed(self, line: bytes) -> Event | None:
         try:
             return EVENT.validate_json(line)
-        except ValidationError:
+        except ValidationError as error:
             self.unreadable += 1
-            log.error("A line of the event log is not an event. Received: %r", line[:200])
+            why = error.errors(include_input=False)[0]["type"]  # the line may tell of a shopper
+            log.error(
+                "A line of the event log is not an event: %s. Received: %d bytes", why, len(line)
+            )
             return None

@@ -1,11 +1,13 @@
 """The lane: POST routes answered before the layers that trace and time every request.
 
-BentoML runs it as a middleware of the service (`add_asgi_middleware`); what it does not know goes
-on to the service, which keeps the health checks, the metrics and the page.
+BentoML adds it as a middleware of the service (`add_asgi_middleware`), behind its own. As the
+application starts it goes before them; what it does not know goes on to them, and to the service,
+which keeps the health checks, the metrics and the page.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -21,6 +23,7 @@ Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 JSON = (b"content-type", b"application/json")
+PATIENCE = 10.0  # seconds until the whole body has come
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,8 @@ class Lane:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         route = self._routes.get(scope.get("path", ""))
         if route is None or scope["type"] != "http":
+            if scope["type"] == "lifespan":
+                scope["app"].middleware_stack = Lane(scope["app"].middleware_stack, self._routes)
             await self._app(scope, receive, send)
             return
         headers = [JSON]
@@ -74,7 +79,13 @@ async def _answered(route: Route, scope: Scope, receive: Receive) -> bytes:
         raise Refusal(405, "not_allowed", detail, scope["method"], {"Allow": "POST"})
     authorization = next((v for k, v in scope["headers"] if k == b"authorization"), None)
     route.allow(authorization)
-    return await route.answer(Call(await _body(receive, route.largest()), authorization))
+    try:
+        async with asyncio.timeout(PATIENCE):
+            body = await _body(receive, route.largest())
+    except TimeoutError:
+        detail = f"The body did not come within {PATIENCE:g} seconds."
+        raise Refusal(408, "late_body", detail, headers={"Connection": "close"}) from None
+    return await route.answer(Call(body, authorization))
 
 
 async def _body(receive: Receive, largest: int) -> bytes:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
 from serving.offers import FALLBACKS, Ready, remade
 
@@ -28,6 +28,7 @@ class Life:
     issued_at: datetime
     expires_at: datetime
     told: bytes
+    signed: bytes
 
     @classmethod
     def of(cls, issued_at: datetime, seconds: int) -> Life:
@@ -35,15 +36,16 @@ class Life:
 
     @classmethod
     def between(cls, issued_at: datetime, expires_at: datetime) -> Life:
-        told = f'"issued_at":"{issued_at.isoformat()}","expires_at":"{expires_at.isoformat()}"'
-        return cls(issued_at, expires_at, told.encode())
+        issued, expires = to_json(issued_at), to_json(expires_at)
+        told = b'"issued_at":%b,"expires_at":%b' % (issued, expires)
+        return cls(issued_at, expires_at, told, b"%b,%b" % (issued, expires))
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
     """A quote as given, without its signature."""
 
-    quote_id: str
+    quote_id: bytes
     ready: Ready
     life: Life
 
@@ -62,7 +64,7 @@ def learnt(line: bytes, now: datetime) -> tuple[Key, Held] | None:
         if now >= life.expires_at or FALLBACKS.intersection(r["rule"] for r in quote["reasons"]):
             return None
         key = (shopper["customer_id"], quote["sku"], quote["zone"], shopper["asked"])
-        return key, Held(quote.pop("quote_id"), remade(quote), life)
+        return key, Held(quote.pop("quote_id").encode(), remade(quote), life)
     except (ValueError, KeyError, TypeError):
         log.exception("A line of the quote log is not a quote. Received: %r", line[:200])
         return None

@@ -7,7 +7,7 @@ id, two instants and a signature.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, Protocol
@@ -16,13 +16,13 @@ import numpy as np
 from pydantic_core import to_json
 
 from pricebook.decision import Listings
-from pricebook.guardrails import Reason
 from pricebook.quote import UNDECIDED, Offer, Terms, list_offers, offers
 from serving.bundle import Bundle
+from serving.signing import canonical_offer
 
 log = logging.getLogger("pricebook.offers")
 
-MOST = 16_384  # offers remembered
+MOST = 32_768  # offers remembered
 PRIVATE = frozenset({"floor", "choice"})  # fields of an offer that stay inside
 
 
@@ -41,13 +41,27 @@ TELLING = frozenset({"cost", "public_offer", "personal", "model"})  # rules that
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """An offer, and what a reply and the quote log say of it, as JSON without the braces."""
+    """An offer as JSON, without the braces: what a reply says of it, what of that is signed, and
+    what the quote log adds."""
 
-    offer: Offer
+    price: int
+    list_price: int
     kind: Kind
-    currency: str
     told: bytes
-    logged: bytes
+    signed: bytes
+    logged: bytes = b""
+
+    @classmethod
+    def of(cls, told: Mapping[str, Any], rules: Sequence[str], logged: bytes = b"") -> Ready:
+        """From what a reply says, and the rules among its reasons."""
+        return cls(
+            told["price"],
+            told["list_price"],
+            _kind(told, rules),
+            _inside(told),
+            canonical_offer(told),
+            logged,
+        )
 
 
 Key = tuple[int, Terms]
@@ -138,14 +152,8 @@ class Offers:
         terms["arm"] = terms.pop("name")
         logged: dict[str, Any] = {"choice": offer.choice, "terms": terms, "features": features}
         logged |= {"verdict": about.built_from}
-        floor = b',"floor":' + to_json(offer.floor)
-        return Ready(
-            offer,
-            _kind(offer),
-            about.currency,
-            _inside(told),
-            _inside(told) + floor + b"}," + _inside(logged),
-        )
+        more = b'"floor":%b},%b' % (to_json(offer.floor), _inside(logged))
+        return Ready.of(told, [reason.rule for reason in offer.reasons], more)
 
 
 def features(listings: Listings) -> list[dict[str, Any]]:
@@ -157,21 +165,18 @@ def features(listings: Listings) -> list[dict[str, Any]]:
 
 def remade(quote: dict[str, Any]) -> Ready:
     """The offer of a quote as the log has it, without its id and instants."""
-    fields: dict[str, Any] = {name: quote.get(name) for name in Offer.__slots__}
-    reasons = tuple(Reason(**reason) for reason in quote["reasons"])
-    offer = Offer(**fields | {"reasons": reasons})
     told = {name: value for name, value in quote.items() if name not in PRIVATE}
-    return Ready(offer, _kind(offer), quote["currency"], _inside(told), b"")
+    return Ready.of(told, [reason["rule"] for reason in quote["reasons"]])
 
 
-def _kind(offer: Offer) -> Kind:
-    rules = tuple(reason.rule for reason in offer.reasons if reason.rule not in TELLING)
-    if offer.personalised:
-        return offer.arm, "personal", rules
-    return offer.arm, "list_price" if offer.price == offer.list_price else "public", rules
+def _kind(told: Mapping[str, Any], rules: Sequence[str]) -> Kind:
+    outcome = "list_price" if told["price"] == told["list_price"] else "public"
+    if told["personalised"]:
+        outcome = "personal"
+    return told["arm"], outcome, tuple(rule for rule in rules if rule not in TELLING)
 
 
-def _inside(fields: dict[str, Any]) -> bytes:
+def _inside(fields: Mapping[str, Any]) -> bytes:
     return to_json(fields, inf_nan_mode="null")[1:-1]
 
 

@@ -17,10 +17,12 @@ from concurrent.futures import TimeoutError as Late
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pricebook.config import Settings
 from pricebook.store import online_settings, registry_settings, store_folder
+from serving.glance import Glance
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -29,7 +31,7 @@ log = logging.getLogger("pricebook.online")
 
 FEATURES = ("shopper:segment", "shopper:consent_personalised")
 DEADLINE = 0.25  # seconds a look-up may take
-FRESH = 30.0  # seconds that what is known of a shopper is good for
+FRESH = 300.0  # seconds that what is known of a shopper is good for
 MOST = 50_000  # shoppers remembered
 REST = 2.0  # seconds a store that failed is left alone
 # Serving never reads the offline store; naming a distant one spares the import of a local one.
@@ -57,9 +59,9 @@ class Shoppers:
     """Looks shoppers up by customer_id, one thread at a time, and remembers them for a while."""
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="pricebook-online")
         self._store = _Store(settings)
+        self._file = Glance(partial(online_file, settings))
         self._why, self._rested_at = "", 0.0
         self._known: dict[str, tuple[float, Known]] = {}
 
@@ -71,7 +73,7 @@ class Shoppers:
         """
         if self._why and time.monotonic() < self._rested_at:
             raise Unreachable(self._why)
-        self._require_files()
+        self._require_file()
         since = time.monotonic() - FRESH
         found = {one: self._known[one][1] for one in ids if self._known.get(one, NEVER)[0] > since}
         if missing := [one for one in ids if one not in found]:
@@ -110,9 +112,9 @@ class Shoppers:
     def close(self) -> None:
         self._thread.shutdown(wait=False, cancel_futures=True)
 
-    def _require_files(self) -> None:
+    def _require_file(self) -> None:
         try:
-            online_file(self._settings)
+            self._file()
         except OSError as error:
             raise self._failed(error) from error
 

@@ -6,7 +6,6 @@ processes, the health checks, the metrics and the page at /.
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 import bentoml
@@ -19,6 +18,7 @@ from starlette.routing import Route as Page
 
 from pricebook.config import Settings
 from serving.lane import Lane, Route
+from serving.logs import structured
 from serving.openapi import description
 from serving.page import PAGE
 
@@ -62,7 +62,7 @@ class PricebookService:
         from serving.answers import Answers
         from serving.champion import settle
 
-        logging.getLogger("pricebook").setLevel(logging.INFO)
+        structured()
         self.answers = Answers.opened(Settings(), packed=_packed())
         ROUTES.update(self.answers.routes())
         settle()

@@ -32,6 +32,7 @@ SIGNED: dict[str, tuple[type, ...]] = {
     "expires_at": (str, datetime),
 }
 _signed_values = itemgetter(*SIGNED)
+_offered_values = itemgetter(*list(SIGNED)[1:-2])
 
 
 @dataclass(frozen=True)
@@ -41,9 +42,9 @@ class KeyRing:
     secrets: Mapping[str, bytes] = field(repr=False)
     current: str
 
-    def sign(self, fields: Mapping[str, Any]) -> str:
-        """`<key id>.<HMAC-SHA256 in hex>` of the signed fields."""
-        return f"{self.current}.{_mark(self.secrets[self.current], _canonical(fields))}"
+    def sign(self, text: bytes) -> str:
+        """`<key id>.<HMAC-SHA256 in hex>` of signed fields in their canonical form."""
+        return f"{self.current}.{_mark(self.secrets[self.current], text)}"
 
     def check(self, fields: Mapping[str, Any], now: datetime) -> str | None:
         """None for a quote of this shop that still stands, else what is wrong, in a word.
@@ -77,17 +78,22 @@ def load(settings: Settings, at: datetime) -> KeyRing:
     return KeyRing(keys, current=next(iter(keys)))
 
 
-def _canonical(fields: Mapping[str, Any]) -> bytes:
+def canonical(fields: Mapping[str, Any]) -> bytes:
     """The JSON array of the signed values; instants in UTC, so text and datetime are one."""
     *values, issued_at, expires_at = _signed_values(fields)
     return to_json([*values, _utc(issued_at), _utc(expires_at)])
+
+
+def canonical_offer(fields: Mapping[str, Any]) -> bytes:
+    """The part of it that an offer says, without brackets: between quote_id and the instants."""
+    return to_json(_offered_values(fields))[1:-1]
 
 
 def _checked(fields: Mapping[str, Any]) -> bytes | None:
     """The canonical form of fields nobody vouches for; None where they are not a quote's."""
     try:
         if all(type(fields[name]) in types for name, types in SIGNED.items()):
-            return _canonical(fields)
+            return canonical(fields)
     except (KeyError, ValueError, OverflowError):  # absent; no date, or no text; no such year
         pass
     return None

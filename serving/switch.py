@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 class Switch:
-    """Looked at for every request, so that it acts at once in every worker."""
+    """Looked at between requests (`Glance`), so that it acts at once in every worker."""
 
     def __init__(self, path: Path) -> None:
         self._path = str(path)

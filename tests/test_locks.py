@@ -17,7 +17,7 @@ def key(shopper):
 
 def held(quote_id, seconds=0):
     """A quote given so many seconds after noon; what it offers does not matter here."""
-    return Held(quote_id, None, Life.of(NOON + timedelta(seconds=seconds), TTL))
+    return Held(quote_id.encode(), None, Life.of(NOON + timedelta(seconds=seconds), TTL))
 
 
 def test_a_quote_stands_until_the_instant_it_expires():
