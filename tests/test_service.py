@@ -463,6 +463,16 @@ def test_a_key_ends_when_it_was_meant_to(guarded):
     refusal(till.post(), 401, "expired_key")
 
 
+def test_no_secret_is_logged(guarded):
+    till = Till(guarded)
+    till.post()
+    till.key += "0"
+    refusal(till.post(), 401, "unknown_key")
+    kept = json.loads((till.service.settings.state / "signing_keys.json").read_text())
+    secrets = [till.key.split("_")[2][:-1], *(one["secret"] for one in kept)]
+    assert not [secret for secret in secrets if secret in till.service.log.read_text()]
+
+
 def test_who_asks_too_fast_is_told_when_to_ask_again(guarded):
     till = Till(guarded, per_second=0.01)
     assert till.post().is_success
@@ -552,6 +562,14 @@ def test_a_bundle_that_cannot_be_read_never_serves(service, shop):
     _promote(shop, spoil)
     service.wait(lambda: "does not serve" in service.log.read_text())
     assert service.quote()["model_version"] == "2"
+
+
+def test_what_the_worker_logs_are_lines_of_json(service):
+    pid = int(service.worker().name)
+    lines = [line for line in service.log.read_text().splitlines() if line.startswith("{")]
+    told = [(one["logger"], one["level"]) for one in map(json.loads, lines) if one["pid"] == pid]
+    assert {("pricebook.champion", "ERROR"), ("bentoml.serve", "INFO")} <= set(told)
+    assert "[entry_service" not in service.log.read_text()
 
 
 def test_with_no_champion_the_service_says_so(tmp_path):
