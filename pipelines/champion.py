@@ -1,7 +1,8 @@
 """The champion as the service reads it: put into service, kept, taken back, and tried beside.
 
-Every bundle that was promoted is kept for a while under its verdict's id, so the champion before
-can be put back as it was, and a past quote decided anew from what decided it (`pipelines.replay`).
+Every bundle that was promoted is kept for a while under what it was built from, so the champion
+before can be put back as it was, and a past quote decided anew from what decided it
+(`pipelines.replay`).
 """
 
 from __future__ import annotations
@@ -21,19 +22,24 @@ log = logging.getLogger("pricebook.champion")
 KEPT = 10  # promoted bundles
 
 
-def put_in_service(bundle: Path, verdict: str, settings: Settings) -> None:
-    """Keep a bundle under its verdict, and let the service read it."""
-    _keep(bundle, verdict, settings)
+def put_in_service(bundle: Path, settings: Settings) -> None:
+    """Keep a bundle, and let the service read it."""
+    _keep(bundle, settings)
     with atomic_dir(settings.bundle) as partial:
         shutil.copytree(bundle, partial, dirs_exist_ok=True)
 
 
-def _keep(bundle: Path, verdict: str, settings: Settings) -> None:
-    with atomic_dir(settings.bundles / verdict) as partial:
+def _keep(bundle: Path, settings: Settings) -> None:
+    name = read_json(bundle / "bundle.json")["built_from"]
+    with atomic_dir(settings.bundles / name) as partial:
         shutil.copytree(bundle, partial, dirs_exist_ok=True)
-    kept = sorted(settings.bundles.glob("[!.]*"), key=lambda folder: folder.stat().st_mtime_ns)
-    for folder in kept[:-KEPT]:
+    for folder in _newest_first(settings)[KEPT:]:
         shutil.rmtree(folder)
+
+
+def _newest_first(settings: Settings) -> list[Path]:
+    kept = settings.bundles.glob("[!.]*")
+    return sorted(kept, key=lambda folder: folder.stat().st_mtime_ns, reverse=True)
 
 
 def rollback(settings: Settings) -> dict[str, Any]:
@@ -54,11 +60,11 @@ def rollback(settings: Settings) -> dict[str, Any]:
         shutil.copytree(bundle, partial, dirs_exist_ok=True)
     bundle.touch()  # of those kept it is the newest again
     log.info("Champion is %s again.", before)
-    return {"champion": before, "previous": now, "verdict": bundle.name}
+    return {"champion": before, "previous": now, "bundle": bundle.name}
 
 
 def _kept(pair: Mapping[str, str], settings: Settings) -> Path:
-    for folder in settings.bundles.glob("[!.]*"):
+    for folder in _newest_first(settings):
         models = read_json(folder / "bundle.json")["models"]
         if {name: str(model["version"]) for name, model in models.items()} == dict(pair):
             return folder
@@ -85,7 +91,7 @@ def canary(params: Params, settings: Settings) -> dict[str, Any]:
         if recorded.passed and recorded.body["challenger"] != champion:
             with atomic_dir(settings.challenger) as partial:
                 write_bundle(partial, recorded.body, params, settings, registry)
-            _keep(settings.challenger, recorded.id, settings)
+            _keep(settings.challenger, settings)
             return {"challenger": recorded.body["challenger"], "verdict": recorded.id}
     raise ServiceError(f"No pair has passed the gate but the champion. Received: {champion}")
 

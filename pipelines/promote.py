@@ -6,6 +6,8 @@ where it was. Rolling back is the same move with the pair that `previous` names.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 import os
 import shutil
@@ -47,7 +49,7 @@ def promote(verdict: Mapping[str, Any], params: Params, settings: Settings) -> d
             write_bundle(bundle, verdict, params, settings, registry)
             report["bento"] = _build_bento(bundle, settings) if params.promote.build_bento else None
             registry.promote(verdict["challenger"])
-            put_in_service(bundle, verdict["id"], settings)
+            put_in_service(bundle, settings)
         log.info("Champion is now %s.", registry.aliased(CHAMPION))
     else:
         log.info("Refused, the champion stays: %s", "; ".join(verdict["refusals"]))
@@ -81,9 +83,17 @@ def write_bundle(
         "grain": params.shop.grain,
         "horizon": params.train.horizon,
         "quote": params.quote.model_dump(mode="json"),
-        "built_from": verdict["id"],
     }
+    about["built_from"] = f"{verdict['id']}_{_digest(folder, about)}"
     write_json(folder / "bundle.json", about)
+
+
+def _digest(folder: Path, about: Mapping[str, Any]) -> str:
+    """Of everything in a bundle: a verdict promoted again under other limits is another bundle."""
+    digest = hashlib.sha256(json.dumps(about).encode())
+    for path in sorted(folder.iterdir()):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:8]
 
 
 def _price_book(saved: Path, history: pd.DataFrame, settings: Settings) -> pd.DataFrame:

@@ -323,7 +323,7 @@ class Settings(BaseSettings):
 
     @property
     def bundles(self) -> Path:
-        """The bundles promoted lately, each under its verdict's id."""
+        """The bundles promoted lately, each under its verdict's id and a digest of it."""
         return self.state / "bundles"
 
     @property

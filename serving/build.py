@@ -40,7 +40,7 @@ def build(folder: Path, settings: Settings) -> str:
     version = _version(bundle.about)
     model = _stored(folder, version)
     recipe = _recipe()
-    labels = {"as_of": bundle.about.as_of.isoformat(), "verdict": bundle.about.built_from}
+    labels = {"as_of": bundle.about.as_of.isoformat(), "built_from": bundle.about.built_from}
     bento = bentoml.build(**recipe, models=[model], labels=labels, build_ctx=str(REPO_ROOT))
     return str(bento.tag)
 
@@ -52,10 +52,10 @@ def requirements() -> list[str]:
 
 
 def _version(about: Any) -> str:
-    """Names the pair and the verdict that let it pass, in letters BentoML takes."""
+    """Names the pair and, by the digest it ends in, the very bundle, in letters BentoML takes."""
     pair = "-".join(f"{name[0]}{about.models[name].version}" for name in sorted(about.models))
-    verdict = "".join(letter for letter in about.built_from.lower() if letter.isalnum())[:16]
-    return f"{pair}-{verdict}" if verdict else pair
+    digest = "".join(letter for letter in about.built_from.lower() if letter.isalnum())[-8:]
+    return f"{pair}-{digest}" if digest else pair
 
 
 def _stored(folder: Path, version: str) -> str:

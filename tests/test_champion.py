@@ -7,21 +7,24 @@ from typer.testing import CliRunner
 
 from pipelines import champion
 from pipelines.cli import app
+from pipelines.files import read_json
+from pipelines.promote import promote
 from pricebook.config import Settings
 from pricebook.errors import ServiceError
 
 
 def bundle(folder, version):
     folder.mkdir(parents=True)
-    about = {"models": {"demand": {"version": version}, "response": {"version": version}}}
+    models = {"demand": {"version": version}, "response": {"version": version}}
+    about = {"models": models, "built_from": f"v{version}"}
     (folder / "bundle.json").write_text(json.dumps(about))
     return folder
 
 
-def test_the_newest_bundles_are_kept_under_their_verdicts(tmp_path):
+def test_the_newest_bundles_are_kept_under_what_they_were_built_from(tmp_path):
     settings = Settings(home=tmp_path)
     for number in range(champion.KEPT + 2):
-        champion.put_in_service(bundle(tmp_path / f"{number}", number), f"v{number}", settings)
+        champion.put_in_service(bundle(tmp_path / f"{number}", number), settings)
     kept = {folder.name for folder in settings.bundles.iterdir()}
     assert kept == {f"v{number}" for number in range(2, champion.KEPT + 2)}
     assert json.loads((settings.bundle / "bundle.json").read_text())["models"]["demand"] == {
@@ -53,6 +56,21 @@ def test_a_roll_back_puts_the_bundle_back_as_it_was(promoted, before):
     (promoted.bundle / "bundle.json").write_text("{}")
     assert champion.rollback(promoted)["champion"] == before
     assert (promoted.bundle / "bundle.json").read_text() == kept
+
+
+def test_a_verdict_promoted_again_under_other_limits_is_kept_beside(promoted, params, before):
+    def again(**limits):
+        quote = params.quote.model_copy(update=limits)
+        unbuilt = params.promote.model_copy(update={"build_bento": False})
+        other = params.model_copy(update={"quote": quote, "promote": unbuilt})
+        promote(read_json(promoted.report("gate")), other, promoted)
+        return read_json(promoted.bundle / "bundle.json")["built_from"]
+
+    usual, strict = again(), again(max_markdown=0.1)
+    assert usual != strict
+    assert {usual, strict} <= {folder.name for folder in promoted.bundles.iterdir()}
+    assert champion.rollback(promoted)["bundle"] == strict
+    assert again() == usual
 
 
 def test_without_another_pair_that_passed_there_is_no_canary(promoted, params):

@@ -19,7 +19,7 @@ def shop(home):  # noqa: F811
     limited(home, experiment={"explore": 0.3, "control": 0.1})
     kept = home.state / "made"
     shutil.copytree(home.bundle, kept)
-    put_in_service(kept, "verdict-1", home)
+    put_in_service(kept, home)
     return Shop(home)
 
 
@@ -59,6 +59,15 @@ def test_a_price_that_no_longer_comes_out_is_told(shop):
     limited(shop.settings, shop.settings.bundles / "verdict-1", max_markdown=0.01)
     shown = told(shop, "show", quote["quote_id"])
     assert (shown.exit_code, f"not {quote['price']}" in shown.output) == (1, True)
+
+
+def test_a_quote_comes_out_the_same_after_its_pair_was_promoted_under_other_limits(shop):
+    quote, again = shop.quote("bread"), shop.settings.state / "made"
+    limited(shop.settings, again, max_markdown=0.01)
+    about = json.loads((again / "bundle.json").read_text())
+    (again / "bundle.json").write_text(json.dumps(about | {"built_from": "verdict-1_again"}))
+    put_in_service(again, shop.settings)
+    assert "the same" in told(shop, "show", quote["quote_id"]).output
 
 
 def test_a_quote_nobody_gave_is_refused(shop):
