@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -85,13 +86,21 @@ def terms(shopper: Shopper, consent_default: bool, arm: Arm = EVERYBODY) -> Term
     if arm.name in (CONTROL, EXPLORE):
         return Terms(arm=arm)
     flags = (shopper.asked, shopper.consented, consent_default)
-    if shopper.customer_id is None:
-        return Terms(None, "no shopper was named" if shopper.asked else "", arm)
+    return Terms(*_weighed(shopper.customer_id is not None, flags, shopper.segment), arm)
+
+
+@lru_cache(maxsize=1024)  # there are few segments, and every quote asks
+def _weighed(
+    named: bool, flags: tuple[bool | None, ...], segment: str | None
+) -> tuple[str | None, str]:
+    """Whose personal offer is weighed, and why or why not."""
+    if not named:
+        return None, "no shopper was named" if flags[0] else ""
     if not next(flag for flag in flags if flag is not None):
-        return Terms(None, "the shopper has not consented to personal offers", arm)
-    if shopper.segment is None:
-        return Terms(None, "nothing is known of this shopper", arm)
-    return Terms(shopper.segment, f"the offer for {shopper.segment} shoppers", arm)
+        return None, "the shopper has not consented to personal offers"
+    if segment is None:
+        return None, "nothing is known of this shopper"
+    return segment, f"the offer for {segment} shoppers"
 
 
 def personal(

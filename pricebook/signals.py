@@ -252,10 +252,11 @@ class Windows:
 
     def version(self, sku: str, zone: str) -> int:
         """Another number whenever another last value holds here; 0 where none ever did."""
-        own, anywhere = (
-            self._told.get((sku, where), NOTHING_TOLD)[0] for where in (zone, ANYWHERE)
-        )
-        return own << 64 | anywhere
+        told = self._told
+        own, anywhere = told.get((sku, zone)), told.get((sku, ANYWHERE))
+        if own is None:
+            return 0 if anywhere is None else anywhere[0]
+        return own[0] << 64 | (0 if anywhere is None else anywhere[0])
 
     def on_hand(self, sku: str, zone: str) -> int | None:
         """Units in stock as last told of the zone or of everywhere; None where unknown."""

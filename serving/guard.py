@@ -54,7 +54,9 @@ class Bucket:
 
 
 class Guard:
-    """Knows the keys in memory; `refresh` reads them again. Each worker keeps its own buckets.
+    """Knows the keys in memory; `refresh` reads them again, and sees which have expired since.
+
+    Each worker keeps its own buckets.
 
     While no key was ever issued it is `open`: the service listens on loopback unless told
     otherwise. While the keys could not yet be read, it lets nobody in.
@@ -63,6 +65,7 @@ class Guard:
     def __init__(self, load: Callable[[], Keys], clock: Callable[[], datetime]) -> None:
         self._load, self._clock = load, clock
         self._keys: Keys | None = None
+        self._standing: dict[bytes, Key] = {}  # by Authorization header, as of the last refresh
         self._buckets: defaultdict[str, Bucket] = defaultdict(Bucket)
         self.refresh()
 
@@ -75,7 +78,7 @@ class Guard:
         """Read the keys again; those known stay where the ledger cannot be read."""
         was_open = self.open
         try:
-            self._keys = self._load()
+            self._keys, self._standing = self._load(), {}
         except LedgerError as error:
             log.error("The keys known so far stay: %s", error)
         if self.open != was_open:
@@ -92,12 +95,14 @@ class Guard:
             raise Refusal(503, "no_keys", "The API keys could not be read; the log says why.")
         if not self._keys.by_id:
             return ANYONE
-        now = self._clock()
-        key = _known(self._keys, authorization, now)
+        key = self._standing.get(authorization or b"")
+        if key is None:
+            key = _known(self._keys, authorization, self._clock())
+            self._standing[authorization or b""] = key
         if scope not in key.grant.scopes:
             raise Refusal(403, "wrong_scope", f"This API key is not for {scope}.", scope)
         if key.grant.per_second is not None:
-            self._pay(key, cost, key.grant.per_second, now)
+            self._pay(key, cost, key.grant.per_second, self._clock())
         return key.grant.name
 
     def _pay(self, key: Key, cost: int, rate: float, now: datetime) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime
+from functools import lru_cache
 
 from pydantic_core import from_json, to_json
 
@@ -23,7 +25,10 @@ Key = tuple[str, str, str, bool | None]  # customer_id, sku, zone, the consent a
 
 @dataclass(frozen=True, slots=True)
 class Life:
-    """From when to when quotes stand, and how it is told in JSON; one for all given at once."""
+    """From when to when quotes stand, to the second, and how that is told and signed in JSON.
+
+    It is one for all that are given in a second, for there are many.
+    """
 
     issued_at: datetime
     expires_at: datetime
@@ -31,14 +36,8 @@ class Life:
     signed: bytes
 
     @classmethod
-    def of(cls, issued_at: datetime, seconds: int) -> Life:
-        return cls.between(issued_at, issued_at + timedelta(seconds=seconds))
-
-    @classmethod
-    def between(cls, issued_at: datetime, expires_at: datetime) -> Life:
-        issued, expires = to_json(issued_at), to_json(expires_at)
-        told = b'"issued_at":%b,"expires_at":%b' % (issued, expires)
-        return cls(issued_at, expires_at, told, b"%b,%b" % (issued, expires))
+    def of(cls, now: datetime, seconds: int) -> Life:
+        return _life(int(now.timestamp()), seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +47,14 @@ class Held:
     quote_id: bytes
     ready: Ready
     life: Life
+
+
+@lru_cache(maxsize=1024)
+def _life(second: int, seconds: int) -> Life:
+    issued_at, expires_at = (datetime.fromtimestamp(at, UTC) for at in (second, second + seconds))
+    issued, expires = to_json(issued_at), to_json(expires_at)
+    told = b'"issued_at":%b,"expires_at":%b' % (issued, expires)
+    return Life(issued_at, expires_at, told, b"%b,%b" % (issued, expires))
 
 
 def learnt(line: bytes, now: datetime) -> tuple[Key, Held] | None:
@@ -60,7 +67,8 @@ def learnt(line: bytes, now: datetime) -> tuple[Key, Held] | None:
     try:
         entry = from_json(line)
         quote, shopper = entry["quote"], entry["shopper"]
-        life = Life.between(*(datetime.fromisoformat(quote.pop(f"{end}_at")) for end in ENDS))
+        issued_at, expires_at = (datetime.fromisoformat(quote.pop(f"{end}_at")) for end in ENDS)
+        life = Life.of(issued_at, round((expires_at - issued_at).total_seconds()))
         if now >= life.expires_at or FALLBACKS.intersection(r["rule"] for r in quote["reasons"]):
             return None
         key = (shopper["customer_id"], quote["sku"], quote["zone"], shopper["asked"])
@@ -77,7 +85,7 @@ class Locks:
     """
 
     def __init__(self, most: int = MOST, dropped: Callable[[], None] = lambda: None) -> None:
-        self._held: dict[Key, Held] = {}
+        self._held = OrderedDict[Key, Held]()
         self._most, self._dropped = most, dropped
         self._changing = threading.Lock()
 
@@ -93,23 +101,30 @@ class Locks:
         if key is None:
             return
         with self._changing:
-            self._held.pop(key, None)
             self._held[key] = held
+            self._held.move_to_end(key)
             self._let_go(held.life.issued_at)
 
     def learn(self, key: Key, held: Held, now: datetime) -> None:
-        """Hold what another worker gave, unless an earlier one stands: so all come to agree."""
+        """Hold what another worker gave, unless an earlier one stands: so all come to agree.
+
+        Of the same second that with the lower id is earlier.
+        """
         standing = self.held(key, now)
-        if standing is None or held.life.issued_at < standing.life.issued_at:
+        if standing is None or _order(held) < _order(standing):
             self.hold(key, held)
 
     def _let_go(self, now: datetime) -> None:
         """The two oldest at most, so that no request pays for many."""
         for _ in range(2):
-            key = next(iter(self._held))
-            expired = self._held[key].life.expires_at <= now
+            oldest = next(iter(self._held.values()))
+            expired = oldest.life.expires_at <= now
             if not expired and len(self._held) <= self._most:
                 return
             if not expired:
                 self._dropped()
-            del self._held[key]
+            self._held.popitem(last=False)
+
+
+def _order(held: Held) -> tuple[datetime, bytes]:
+    return held.life.issued_at, held.quote_id

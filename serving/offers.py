@@ -7,9 +7,9 @@ id, two instants and a signature.
 from __future__ import annotations
 
 import logging
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 from typing import Any, Protocol
 
 import numpy as np
@@ -74,7 +74,7 @@ class Offers:
     def __init__(self, bundle: Bundle, signals: Signals) -> None:
         self.bundle = bundle
         self._signals = signals
-        self._known: dict[Key, tuple[int, Ready]] = {}
+        self._known = OrderedDict[Key, tuple[int, Ready]]()
 
     def of(self, rows: Sequence[int], asked: Sequence[Terms]) -> list[Ready]:
         """What is offered on each of these terms for a row of the listings.
@@ -136,8 +136,8 @@ class Offers:
         for key, version in missing.items():
             if key[1].arm.draw is None:
                 self._known[key] = (version, fresh[key])
-        for key in list(islice(self._known, max(0, len(self._known) - MOST))):
-            del self._known[key]
+        while len(self._known) > MOST:
+            self._known.popitem(last=False)
 
     def _ready(self, offer: Offer, on: Terms, features: dict[str, Any]) -> Ready:
         about = self.bundle.about

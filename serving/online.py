@@ -7,10 +7,10 @@ store that failed is left alone for a while, and whoever asks meanwhile is told 
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
 import sys
 import time
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as Late
@@ -63,7 +63,7 @@ class Shoppers:
         self._store = _Store(settings)
         self._file = Glance(partial(online_file, settings))
         self._why, self._rested_at = "", 0.0
-        self._known: dict[str, tuple[float, Known]] = {}
+        self._known = OrderedDict[str, tuple[float, Known]]()
 
     async def look_up(self, ids: Sequence[str]) -> dict[str, Known]:
         """What is known of these customers; with no ids, only whether the store is there.
@@ -93,10 +93,10 @@ class Shoppers:
     def _remember(self, found: dict[str, Known]) -> None:
         now = time.monotonic()
         for one, known in found.items():
-            self._known.pop(one, None)
             self._known[one] = (now, known)
-        for one in list(itertools.islice(self._known, max(0, len(self._known) - MOST))):
-            del self._known[one]
+            self._known.move_to_end(one)
+        while len(self._known) > MOST:
+            self._known.popitem(last=False)
 
     def probe(self) -> None:
         """Find out, outside any request, whether the store answers."""

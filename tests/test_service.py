@@ -21,7 +21,7 @@ from ledger.clock import now
 from ledger.keys import Grant, Scope
 from pricebook.config import REPO_ROOT, Response, Settings
 from serving.schemas import ErrorReply, ForecastReply, QuoteReply
-from serving.signing import load
+from serving.signing import canonical, load
 
 NOW = datetime(2026, 1, 5, tzinfo=UTC)
 PERIODS = pd.date_range("2024-07-01", periods=78, freq="7D")
@@ -379,7 +379,7 @@ def test_a_quote_verifies_at_checkout_and_a_bad_one_is_refused_with_the_reason(s
         "tampered": quote | {"price": 1},
         "unsigned": {name: value for name, value in quote.items() if name != "signature"},
         "foreign": quote | {"signature": "elsewhere" + quote["signature"]},
-        "expired": past | {"signature": load(shop, NOW).sign(past)},
+        "expired": past | {"signature": load(shop, NOW).sign(canonical(past))},
         "malformed": quote | {"price": "cheap"},
     }
     assert _verified(service, quote) == {"valid": True, "reason": None}
