@@ -98,6 +98,11 @@ class Bundle:
         return self.rows.get((sku, ANYWHERE)) if found is None else found
 
     @cached_property
+    def places(self) -> list[Key]:
+        """The sku and zone of each row."""
+        return list(zip(self.listings.sku.tolist(), self.listings.zone.tolist(), strict=True))
+
+    @cached_property
     def as_one(self) -> bool:
         """Whether the shop prices as one, whatever the zone."""
         return set(self.listings.zone.tolist()) <= {ANYWHERE}

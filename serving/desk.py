@@ -7,8 +7,8 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import cached_property
-from typing import TypeVar
+from functools import cached_property, lru_cache
+from typing import NamedTuple, TypeVar
 
 from pydantic_core import to_json
 
@@ -68,10 +68,14 @@ class Desk:
         held = [None if stopped else self.locks.held(lock, now) for lock in locks]
         if new := [at for at, one in enumerate(held) if one is None]:
             fresh = _Fresh(_only(new, asked), _only(new, rows), known, now)
-            for at, one in zip(new, self._given(offers, fresh, stopped, broken), strict=True):
+            given = self._given(offers, fresh, stopped, broken)
+            for at, one in zip(new, given, strict=True):
                 held[at] = one
-                if not FALLBACKS.intersection(one.ready.kind[2]):
-                    self.locks.hold(locks[at], one)
+            self.locks.hold(
+                (locks[at], one)
+                for at, one in zip(new, given, strict=True)
+                if FALLBACKS.isdisjoint(one.ready.kind[2])
+            )
         ring = self.keys()
         return [_signed(one, ring) for one in held if one is not None]
 
@@ -97,7 +101,7 @@ class Desk:
         life = Life.of(fresh.now, offers.bundle.about.limits.ttl_seconds)
         held = [Held(*one, life) for one in zip(_ids(len(ready)), ready, strict=True)]
         shadow = self._shadow(offers.bundle, fresh.rows, on)
-        self._log(map(_line, held, fresh.asked, fresh.shoppers, shadow), len(held), fresh.now)
+        self._log(map(_line, held, fresh.asked, fresh.who, shadow), len(held), fresh.now)
         self.count(ready)
         return held
 
@@ -116,13 +120,13 @@ class Desk:
             experiment = experiment.model_copy(update={"canary": 0.0})
         default = limits.consent_default
         if not experiment.splits:
-            return [terms(shopper, default) for shopper in fresh.shoppers]
+            return [terms(one.shopper, default) for one in fresh.who]
         span = int(fresh.now.timestamp()) // limits.ttl_seconds
         found = []
-        for row, shopper in zip(fresh.rows, fresh.shoppers, strict=True):
-            moment = f"{bundle.listings.sku[row]}|{bundle.listings.zone[row]}|{span}"
-            arm = assign(shopper.customer_id or moment, moment, experiment)
-            found.append(terms(shopper, default, arm))
+        for row, one in zip(fresh.rows, fresh.who, strict=True):
+            moment = "|".join((*bundle.places[row], str(span)))
+            arm = assign(one.shopper.customer_id or moment, moment, experiment)
+            found.append(terms(one.shopper, default, arm))
         return found
 
     def _offered(self, offers: Offers, rows: Sequence[int], on: Sequence[Terms]) -> list[Ready]:
@@ -146,7 +150,7 @@ class Desk:
         challenger = self.challenger.in_service
         if challenger is None:
             return None
-        found = challenger.bundle.row(bundle.listings.sku[row], bundle.listings.zone[row])
+        found = challenger.bundle.row(*bundle.places[row])
         return None if found is None else challenger.of([found], [on])[0]
 
     def _log(self, lines: Iterable[bytes], count: int, at: datetime) -> None:
@@ -155,6 +159,13 @@ class Desk:
         except OSError as error:
             self.unlogged(count)
             log.error("%d quotes could not be logged: %s", count, error)
+
+
+class Who(NamedTuple):
+    """Who asks, and the same as JSON."""
+
+    shopper: Shopper
+    told: bytes
 
 
 @dataclass(frozen=True)
@@ -167,9 +178,11 @@ class _Fresh:
     now: datetime
 
     @cached_property
-    def shoppers(self) -> list[Shopper]:
+    def who(self) -> list[Who]:
+        known = self.known
         return [
-            _shopper(one, self.known.get(one.customer_id or "", NOBODY_KNOWN)) for one in self.asked
+            _who(one.customer_id, one.consent, known.get(one.customer_id or "", NOBODY_KNOWN))
+            for one in self.asked
         ]
 
 
@@ -187,11 +200,13 @@ def _few(asked: Sequence[QuoteRequest], bundle: Bundle) -> None:
 def _lock(asked: QuoteRequest, bundle: Bundle, row: int) -> Key | None:
     if asked.customer_id is None:
         return None
-    return asked.customer_id, bundle.listings.sku[row], bundle.listings.zone[row], asked.consent
+    return asked.customer_id, *bundle.places[row], asked.consent
 
 
-def _shopper(asked: QuoteRequest, known: Known) -> Shopper:
-    return Shopper(asked.customer_id, asked.consent, known.segment, known.consented)
+@lru_cache(maxsize=4096)
+def _who(customer_id: str | None, asked: bool | None, known: Known) -> Who:
+    shopper = Shopper(customer_id, asked, known.segment, known.consented)
+    return Who(shopper, to_json(shopper))
 
 
 def _ids(count: int) -> list[bytes]:
@@ -206,10 +221,11 @@ def _signed(held: Held, ring: KeyRing) -> bytes:
     return b'{%b,%b,"signature":"%b"}' % (_head(held), ready.told, ring.sign(text).encode())
 
 
-def _line(held: Held, asked: QuoteRequest, shopper: Shopper, shadow: int | None) -> bytes:
-    who = to_json({"shopper": shopper, "quantity": asked.quantity, "shadow": shadow})
-    ready = held.ready
-    return b'{"quote":{%b,%b,%b,%b\n' % (_head(held), ready.told, ready.logged, who[1:])
+def _line(held: Held, asked: QuoteRequest, who: Who, shadow: int | None) -> bytes:
+    ready, unserved = held.ready, b"null" if shadow is None else b"%d" % shadow
+    quote = b"%b,%b,%b" % (_head(held), ready.told, ready.logged)
+    asking = b'"shopper":%b,"quantity":%d,"shadow":%b' % (who.told, asked.quantity, unserved)
+    return b'{"quote":{%b,%b}\n' % (quote, asking)
 
 
 def _head(held: Held) -> bytes:

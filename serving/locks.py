@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
+from typing import NamedTuple
 
 from pydantic_core import from_json, to_json
 
@@ -40,8 +41,7 @@ class Life:
         return _life(int(now.timestamp()), seconds)
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(NamedTuple):
     """A quote as given, without its signature."""
 
     quote_id: bytes
@@ -97,13 +97,13 @@ class Locks:
         held = self._held.get(key) if key is not None else None
         return held if held is not None and now < held.life.expires_at else None
 
-    def hold(self, key: Key | None, held: Held) -> None:
-        if key is None:
-            return
+    def hold(self, given: Iterable[tuple[Key | None, Held]]) -> None:
         with self._changing:
-            self._held[key] = held
-            self._held.move_to_end(key)
-            self._let_go(held.life.issued_at)
+            for key, held in given:
+                if key is not None:
+                    self._held[key] = held
+                    self._held.move_to_end(key)
+                    self._let_go(held.life.issued_at)
 
     def learn(self, key: Key, held: Held, now: datetime) -> None:
         """Hold what another worker gave, unless an earlier one stands: so all come to agree.
@@ -112,7 +112,7 @@ class Locks:
         """
         standing = self.held(key, now)
         if standing is None or _order(held) < _order(standing):
-            self.hold(key, held)
+            self.hold([(key, held)])
 
     def _let_go(self, now: datetime) -> None:
         """The two oldest at most, so that no request pays for many."""

@@ -65,7 +65,7 @@ class Ready:
 
 
 Key = tuple[int, Terms]
-NEVER = (None, None)
+NEVER: Any = (None, None)
 
 
 class Offers:
@@ -83,21 +83,21 @@ class Offers:
         """
         keys = list(zip(rows, asked, strict=True))
         heard = [self._heard(row) for row in rows]
+        known = [self._known.get(key, NEVER) for key in keys]
         missing = {
             key: version
-            for key, version in zip(keys, heard, strict=True)
-            if self._known.get(key, NEVER)[0] != version
+            for key, version, (of, _) in zip(keys, heard, known, strict=True)
+            if of != version
         }
         if not missing:
-            return [self._known[key][1] for key in keys]
+            return [ready for _, ready in known]
         try:
             fresh = dict(zip(missing, self._decided(list(missing)), strict=True))
         except Exception:  # whatever a model raises, a shop never waits for it
             log.exception("The response model failed; quoting list prices.")
             return self.listed(rows, asked, "no_model", "the model failed")
-        found = [fresh[key] if key in fresh else self._known[key][1] for key in keys]
         self._remember(missing, fresh)
-        return found
+        return [fresh.get(key, ready) for key, (_, ready) in zip(keys, known, strict=True)]
 
     def listed(
         self, rows: Sequence[int], asked: Sequence[Terms], rule: str, because: str
@@ -109,8 +109,7 @@ class Offers:
         return list(map(self._ready, made, asked, features(listings)))
 
     def _heard(self, row: int) -> int:
-        listings = self.bundle.listings
-        return self._signals.version(listings.sku[row], listings.zone[row])
+        return self._signals.version(*self.bundle.places[row])
 
     def _decided(self, keys: Sequence[Key]) -> list[Ready]:
         listings = self._listings([row for row, _ in keys])

@@ -15,10 +15,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as Late
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pricebook.config import Settings
 from pricebook.store import online_settings, registry_settings, store_folder
@@ -44,8 +43,7 @@ class Unreachable(Exception):
     """The online store does not answer; the message says why, without addresses or secrets."""
 
 
-@dataclass(frozen=True)
-class Known:
+class Known(NamedTuple):
     """What is known of a shopper; None where nothing is."""
 
     segment: str | None

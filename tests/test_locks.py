@@ -22,7 +22,7 @@ def held(quote_id, seconds=0):
 
 def test_a_quote_stands_until_the_instant_it_expires():
     locks, quote = Locks(), held("q1")
-    locks.hold(key("ann"), quote)
+    locks.hold([(key("ann"), quote)])
     last = NOON + timedelta(seconds=TTL, microseconds=-1)
     assert locks.held(key("ann"), last) is quote
     assert locks.held(key("ann"), NOON + timedelta(seconds=TTL)) is None
@@ -30,14 +30,14 @@ def test_a_quote_stands_until_the_instant_it_expires():
 
 def test_nobody_else_holds_it():
     locks = Locks()
-    locks.hold(key("ann"), held("q1"))
+    locks.hold([(key("ann"), held("q1"))])
     others = (key("bob"), None, ("ann", "milk", "all", False), ("ann", "milk", "north", None))
     assert [locks.held(other, NOON) for other in others] == [None] * 4
 
 
 def test_who_has_no_name_holds_nothing():
     locks = Locks()
-    locks.hold(None, held("q1"))
+    locks.hold([(None, held("q1"))])
     assert len(locks) == 0
 
 
@@ -45,7 +45,7 @@ def test_the_oldest_go_first_where_there_are_too_many_and_are_counted():
     dropped = []
     locks = Locks(most=2, dropped=lambda: dropped.append(1))
     for second, shopper in enumerate(("ann", "bob", "cid")):
-        locks.hold(key(shopper), held(shopper, second))
+        locks.hold([(key(shopper), held(shopper, second))])
     standing = [locks.held(key(shopper), NOON) is not None for shopper in ("ann", "bob", "cid")]
     assert (standing, len(dropped)) == ([False, True, True], 1)
 
@@ -54,16 +54,16 @@ def test_what_has_expired_goes_and_is_not_counted_as_lost():
     dropped = []
     locks = Locks(dropped=lambda: dropped.append(1))
     for shopper in ("ann", "bob"):
-        locks.hold(key(shopper), held(shopper))
-    locks.hold(key("cid"), held("cid", TTL))
+        locks.hold([(key(shopper), held(shopper))])
+    locks.hold([(key("cid"), held("cid", TTL))])
     assert (len(locks), dropped) == (1, [])
 
 
 def test_a_newer_quote_takes_the_place_of_an_older_one_and_goes_last():
     locks, newer = Locks(most=2), held("newer", 2)
     for name, quote in (("ann", held("old")), ("bob", held("b")), ("ann", newer)):
-        locks.hold(key(name), quote)
-    locks.hold(key("cid"), held("c", 3))
+        locks.hold([(key(name), quote)])
+    locks.hold([(key("cid"), held("c", 3))])
     assert locks.held(key("ann"), NOON) is newer
     assert locks.held(key("bob"), NOON) is None
 
@@ -74,6 +74,6 @@ def test_there_are_never_more_than_may_be_and_the_last_is_always_among_them(give
     for shopper, later in given_out:
         second += later
         quote = held(str(second), second)
-        locks.hold(key(str(shopper)), quote)
+        locks.hold([(key(str(shopper)), quote)])
         assert len(locks) <= most
         assert locks.held(key(str(shopper)), quote.life.issued_at) is quote
