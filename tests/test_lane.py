@@ -4,7 +4,10 @@ import asyncio
 import json
 
 import pytest
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
 
+from serving import lane
 from serving.lane import Lane, Route
 
 
@@ -28,18 +31,42 @@ ROUTES = {
 }
 
 
-def asked(*messages, path="/echo", method="POST", headers=()):
+class Layer:
+    """Of the application's own: nothing that the lane answers may come to it."""
+
+    def __init__(self, app):
+        self.app = app
+
+    async def __call__(self, scope, receive, send):
+        assert scope["type"] == "lifespan"
+        await self.app(scope, receive, send)
+
+
+def asked(*messages, path="/echo", method="POST", headers=(), then=None, by=None):
     sent, waiting = [], list(messages)
 
     async def receive():
-        return waiting.pop(0)
+        return waiting.pop(0) if waiting else await then()
 
     async def send(message):
         sent.append(message)
 
     scope = {"type": "http", "path": path, "method": method, "headers": list(headers)}
-    asyncio.run(Lane(beyond, ROUTES)(scope, receive, send))
+    asyncio.run((by or Lane(beyond, ROUTES))(scope, receive, send))
     return sent
+
+
+async def started(application):
+    """An application as its server starts and stops it."""
+    told = [{"type": f"lifespan.{what}"} for what in ("shutdown", "startup")]
+
+    async def receive():
+        return told.pop()
+
+    async def send(message):
+        assert message["type"].endswith(".complete")
+
+    await application({"type": "lifespan"}, receive, send)
 
 
 def answered(*messages, **how):
@@ -87,3 +114,18 @@ def test_a_failure_tells_nothing_of_the_house():
 
 def test_what_is_not_known_goes_on_to_the_service():
     assert asked(path="/livez", method="GET") == [{"type": "beyond"}]
+
+
+def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch):
+    monkeypatch.setattr(lane, "PATIENCE", 0.01)
+    start, body = asked(piece(b"12", True), then=asyncio.Event().wait)
+    assert (start["status"], json.loads(body["body"])["error"]) == (408, "late_body")
+    assert dict(start["headers"])[b"connection"] == b"close"
+
+
+def test_as_the_application_starts_it_goes_before_every_other_layer():
+    application = Starlette(middleware=[Middleware(Layer), Middleware(Lane, routes=ROUTES)])
+
+    asyncio.run(started(application))
+    assert isinstance(application.middleware_stack, Lane)
+    assert answered(piece(b"one"), by=application)[0] == 200

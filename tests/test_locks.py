@@ -77,3 +77,17 @@ def test_there_are_never_more_than_may_be_and_the_last_is_always_among_them(give
         locks.hold([(key(str(shopper)), quote)])
         assert len(locks) <= most
         assert locks.held(key(str(shopper)), quote.life.issued_at) is quote
+
+
+def test_of_two_quotes_of_one_second_workers_agree_on_one():
+    told = [held("q2"), held("q1"), held("q3")]
+    locks = Locks()
+    for one in told:
+        locks.learn(key("ann"), one, NOON)
+    assert locks.held(key("ann"), NOON).quote_id == b"q1"
+
+
+def test_quotes_of_a_second_share_what_is_told_of_their_life():
+    first, later = (Life.of(NOON + timedelta(milliseconds=ms), TTL) for ms in (1, 999))
+    assert first is later
+    assert first.issued_at == NOON
