@@ -1,9 +1,11 @@
 """Does the quote log tell what another policy would earn? `python -m benchmarks.offpolicy`.
 
-In the simulated market a shop asks its quote desk for six weeks, with half of its shoppers in the
-exploration arm; the desk writes the quote log. From that log alone two estimates say what a rung
-lower than the best would earn a quote, and the market knows what it truly earns. The reward model
-is crude on purpose: what each sku sells in the other half of the log, and one elasticity for all.
+In the simulated market a shop asks its quote desk for six weeks, with half of its shoppers in an
+exploration arm that reaches far; the desk writes the quote log. From that log alone two estimates
+say what the cheapest price in reach would earn a quote, and the market knows what it truly earns.
+Near the best price all prices earn about the same, so the shoppers mind prices, and the cheapest
+one is far: it earns a third less than the arm did. The reward model is wrong, as models are: it
+gives all skus one elasticity.
 """
 
 from __future__ import annotations
@@ -56,7 +58,7 @@ SEEDS, INSIDE = 20, 18
 HISTORY, WEEKS, DAYS = 104, 6, 7
 USUAL = 8  # weeks that say what the usual price is
 SPARE = 0.3  # units bought beside the first, on average
-RULE_OF_THUMB = -2.6  # elasticity: the mean of published ones, see `pricebook.market`
+ELASTICITIES = np.linspace(-8, 0, 81).tolist()  # those the reward model may have
 OPENING = datetime(2026, 1, 5, 9, tzinfo=UTC)
 ALL, ARM, ROBUST = (
     "inverse propensity, every quote",
@@ -98,7 +100,7 @@ class Shop:
 
 
 def shop(seed: int) -> Shop:
-    market = Market.draw(Spec(shoppers=1000, seed=seed))
+    market = Market.draw(Spec(skus=24, shoppers=1000, minded=2.0, seed=seed))
     played = play(market, HISTORY + WEEKS)
     return Shop(market, played[HISTORY:], _bundle(market, played[:HISTORY]))
 
@@ -110,7 +112,8 @@ def _bundle(market: Market, history: list[Week]) -> Bundle:
     nobody = pd.DataFrame(columns=["sku", "zone", "segment", "period", "units"])
     fitted = response.fit(panel(market, history, "all"), nobody, Response(), seed).by_sku()
     elasticities = dict(zip(fitted["sku"], fitted["elasticity"], strict=True))
-    experiment = Experiment(control=0.1, explore=0.5, salt=str(seed))
+    roaming = Experiment(control=0.1, explore=0.5, reach=10, temperature=1.0, salt=str(seed))
+    limits = Quote(max_step=0.5, max_markdown=0.5, max_batch=100_000, experiment=roaming)
     about = About(
         models={"response": {"version": seed}},
         as_of=date(2026, 1, 5),
@@ -118,7 +121,7 @@ def _bundle(market: Market, history: list[Week]) -> Bundle:
         minor_digits=2,
         grain="week",
         horizon=WEEKS,
-        quote=Quote(max_batch=100_000, experiment=experiment),
+        quote=limits,
         built_from=f"market {seed}",
     )
     return Bundle(
@@ -204,17 +207,16 @@ def _order(event_id: str, now: datetime, quote: dict[str, Any], units: int) -> b
     return b'{"order":%b}\n' % to_json(event)
 
 
-def a_rung_lower(choice: Choice) -> int:
-    """The price below the likeliest, where it might have been drawn; else the likeliest."""
-    best = int(np.argmax(choice.chances))
-    return choice.prices[max(best - 1, 0)]
+def cheapest(choice: Choice) -> int:
+    """The policy: the lowest price that might have been drawn."""
+    return choice.prices[0]
 
 
 def true_value(at: Shop) -> float:
     """What the policy truly earns a quote, from the market and the choices in the arm."""
     drawing = [Terms(arm=Arm(EXPLORE, 1.0, 0.0))] * len(at.bundle.listings)
     made = offers(drawing, at.bundle.listings, at.bundle.about.limits, at.bundle.demand)
-    price = [a_rung_lower(one.choice or Choice((one.price,), (1.0,))) for one in made]
+    price = [cheapest(one.choice or Choice((one.price,), (1.0,))) for one in made]
     share = np.bincount(at.market.segment, at.visits) / at.visits.sum()
     chances = [[bought(at.market, w)(*one) @ share for one in enumerate(price)] for w in at.weeks]
     margin = (1 + SPARE) * (np.array(price) - at.market.unit_cost)
@@ -225,11 +227,11 @@ def true_value(at: Shop) -> float:
 def estimates(quotes: Sequence[Quoted]) -> dict[str, Estimate]:
     """What the log says the policy earns a quote, and two figures that do not tell."""
     drawn = [one for one in quotes if one.arm == EXPLORE]
-    seen = within_arm(drawn, a_rung_lower)
+    seen = within_arm(drawn, cheapest)
     said, expected = modelled(drawn, seen.who)
     as_drawn = replace(seen, target=seen.propensity)
     return {
-        ALL: inverse_propensity(overall(quotes, a_rung_lower)),
+        ALL: inverse_propensity(overall(quotes, cheapest)),
         ARM: inverse_propensity(seen),
         ROBUST: doubly_robust(seen, said, expected),
         MODEL: doubly_robust(replace(seen, target=0 * seen.target), said, expected),
@@ -240,21 +242,35 @@ def estimates(quotes: Sequence[Quoted]) -> dict[str, Estimate]:
 def modelled(quotes: Sequence[Quoted], who: Any) -> tuple[Floats, Floats]:
     """The reward model at the price shown and at the policy's, each half told by the other."""
     half = np.unique(who, return_inverse=True)[1] % 2
-    sku = np.unique([one.sku for one in quotes], return_inverse=True)[1]
-    units = np.array([one.units for one in quotes], float)
-    usual, cost = (
-        np.array([one.features[name] for one in quotes])
-        for name in ("reference_price", "unit_cost")
-    )
-    prices = [[one.price for one in quotes], [a_rung_lower(one.choice) for one in quotes]]
-    shown, wanted = ((np.array(price) / usual) ** RULE_OF_THUMB for price in prices)
-    sums = [[np.bincount(sku[half == h], x[half == h]) for x in (units, shown)] for h in (1, 0)]
-    level = np.array([sold / asked for sold, asked in sums])[half, sku]
-    said, expected = (
-        (np.array(price) - cost) * level * demand
-        for price, demand in zip(prices, (shown, wanted), strict=True)
-    )
+    skus, sku = np.unique([one.sku for one in quotes], return_inverse=True)
+    columns = [
+        (one.units, one.features["unit_cost"], one.price, cheapest(one.choice)) for one in quotes
+    ]
+    units, cost, *shown_and_wanted = np.array(columns, float).T
+    prices = np.array(shown_and_wanted)
+    demand = np.empty_like(prices)
+    for here in (half == 0, half == 1):
+        level, elasticity = fit_demand(sku[~here], units[~here], prices[0, ~here], skus.size)
+        demand[:, here] = level[sku[here]] * prices[:, here] ** elasticity
+    said, expected = (prices - cost) * demand
     return said, expected
+
+
+def fit_demand(sku: Any, units: Floats, price: Floats, many: int) -> tuple[Floats, float]:
+    """A level for each of many skus and one elasticity for all, by Poisson regression.
+
+    The level of a sku that nobody asked for is 0.
+    """
+    sold, all_sold = np.bincount(sku, units, many), units @ np.log(price)
+
+    def asked(elasticity: float) -> Floats:
+        return np.maximum(np.bincount(sku, price**elasticity, many), np.finfo(float).tiny)
+
+    def unlikely(elasticity: float) -> float:
+        return float(sold @ np.log(asked(elasticity)) - elasticity * all_sold)
+
+    elasticity = min(ELASTICITIES, key=unlikely)
+    return sold / asked(elasticity), elasticity
 
 
 def told(seed: int) -> dict[str, tuple[float, Estimate]]:
@@ -303,10 +319,10 @@ def main() -> None:
             status.update(f"market {seed}")
             played.append(told(seed))
     found = rows(played)
-    title = f"What a lower price would earn, told from the quote logs of {len(seeds)} markets"
+    title = f"What the cheapest price would earn, from {len(seeds)} quote logs"
     show(title, found, bars(found))
     if seeds == range(SEEDS):
-        plot = Plot("estimate", "interval's width")
+        plot = Plot("estimate", "true value inside")
         write("offpolicy", title, "python -m benchmarks.offpolicy", found, bars(found), plot)
 
 

@@ -23,7 +23,17 @@ from pricebook.config import REPO_ROOT
 RESULTS = Path(__file__).parent / "results"
 PAGE = REPO_ROOT / "docs" / "benchmarks.md"
 IMAGES = PAGE.parent / "images"
-ORDER = ("forecast", "forecast-all", "training", "response", "censoring", "profit", "anyshop")
+ORDER = (
+    "forecast",
+    "forecast-all",
+    "training",
+    "response",
+    "censoring",
+    "profit",
+    "anyshop",
+    "offpolicy",
+    "serving",
+)
 BLUE, GREY = "#2a6f97", "#8d99ae"
 
 Row = Mapping[str, Any]

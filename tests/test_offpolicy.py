@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from benchmarks.offpolicy import fit_demand, modelled
 from pricebook.decision import Choice
 from pricebook.offpolicy import (
     NORMAL,
@@ -175,3 +176,24 @@ def test_who_has_no_name_shares_a_draw_with_others_at_the_moment():
     lines = [line(str(n), 3, who=None, quote=time) for n, time in enumerate(times)]
     first, second, third = (one.who for one in logged(lines))
     assert first == second != third
+
+
+def model_where(bob_bought):
+    """The reward model where ann and bob were shown both prices; ann bought 2 units, and 1."""
+    lines = [line(f"{who}{price}", price, who=who) for who in ("ann", "bob") for price in (3, 4)]
+    ids = [one["quote"]["quote_id"] for one in lines]
+    quotes = logged([*lines, *map(order, ids, ids, (2, 1, *bob_bought))])
+    return np.array(modelled(quotes, np.array([one.who for one in quotes])))
+
+
+def test_what_a_shopper_bought_tells_the_reward_model_of_the_others_alone():
+    before, after = model_where((1, 1)), model_where((9, 3))
+    changed = (before != after).any(axis=0)
+    assert changed.tolist() == [True, True, False, False]
+
+
+def test_the_reward_model_finds_the_demand_that_led_to_the_log():
+    sku, price = np.repeat([0, 2], 3), np.array([300.0, 350, 400, 90, 99, 110])
+    level, elasticity = fit_demand(sku, np.array([5e5, 0, 2e4])[sku] * price**-2.5, price, 3)
+    assert elasticity == pytest.approx(-2.5)
+    assert level == pytest.approx([5e5, 0, 2e4])
