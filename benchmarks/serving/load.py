@@ -26,16 +26,15 @@ import uvloop
 
 PATIENCE = 10.0  # seconds, at the end, for answers to what was asked
 LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
-TOLD = re.compile(
-    rb'"sku":"([^"]*)".*?"list_price":(\d+).*?"rule":"([^"]*)".*?"model_version":"([^"]*)"'
-)
+QUOTED = ("quote_id", "sku", "price", "list_price", "model_version", "issued_at", "expires_at")
 
 
 @dataclass(frozen=True)
 class Plan:
     """What to post, over and over: `bodies` in turn, each connection `every` so many seconds.
 
-    `every` 0 asks again as soon as there is an answer. `told` keeps what each quote says.
+    `every` 0 asks again as soon as there is an answer. `told` keeps what each quote says, and when
+    it was asked for and answered.
     """
 
     port: int
@@ -63,7 +62,7 @@ class Seen:
 
     milliseconds: list[float] = field(default_factory=list)
     statuses: Counter[int] = field(default_factory=Counter)
-    told: Counter[tuple[str, ...]] = field(default_factory=Counter)
+    told: list[tuple[int, float, float, bytes]] = field(default_factory=list)
     lost: int = 0
 
     def summary(self, seconds: float) -> dict[str, Any]:
@@ -76,7 +75,6 @@ class Seen:
             "worst ms": worst,
             "statuses": dict(self.statuses),
             "lost": self.lost,
-            "told": [[*quote, count] for quote, count in self.told.items()],
         }
 
 
@@ -85,9 +83,10 @@ class Load:
 
     def __init__(self, plan: Plan) -> None:
         self.plan, self.seen = plan, Seen()
-        self.requests: Iterator[bytes] = itertools.cycle(plan.wire())
+        self.requests: Iterator[tuple[int, bytes]] = itertools.cycle(enumerate(plan.wire()))
         self.ended, self.idle = asyncio.Event(), asyncio.Event()
         self.asked = self.open = 0
+        self.zero = time.time() - time.perf_counter()  # of the counter that times the requests
 
     async def run(self) -> dict[str, Any]:
         loop, began = asyncio.get_running_loop(), time.perf_counter()
@@ -101,7 +100,7 @@ class Load:
             await asyncio.wait_for(self.idle.wait(), PATIENCE)
         except TimeoutError:
             self.seen.lost += self.open
-        return self.seen.summary(seconds)
+        return self.seen.summary(seconds) | {"quotes": [self.quote(*one) for one in self.seen.told]}
 
     async def connect(self) -> None:
         """A new connection; where nobody listens yet, again a moment later."""
@@ -113,8 +112,8 @@ class Load:
             except OSError:
                 await asyncio.sleep(0.01)
 
-    def next(self) -> bytes | None:
-        """The next request, None where there is to be none."""
+    def next(self) -> tuple[int, bytes] | None:
+        """The next request and the number of its body, None where there is to be none."""
         self.asked += 1
         if self.asked >= self.plan.requests:
             self.ended.set()
@@ -125,12 +124,25 @@ class Load:
             self.idle.set()
         return None
 
-    def answered(self, began: float, status: int, body: bytes) -> None:
+    def answered(self, number: int, began: float, answer: bytes) -> None:
+        now, status = time.perf_counter(), int(answer[9:12])
         self.open -= 1
-        self.seen.milliseconds.append(1_000 * (time.perf_counter() - began))
+        self.seen.milliseconds.append(1_000 * (now - began))
         self.seen.statuses[status] += 1
-        if self.plan.told and (found := TOLD.search(body)):
-            self.seen.told[tuple(part.decode() for part in found.groups())] += 1
+        if self.plan.told and status == 200:
+            self.seen.told.append((number, began, now, answer))
+
+    def quote(self, number: int, asked: float, answered: float, answer: bytes) -> dict[str, Any]:
+        """What a quote says, its first reason, who asked for it, and when."""
+        quote = json.loads(answer[answer.index(b"\r\n\r\n") :])
+        first = quote["reasons"][0]
+        return {name: quote[name] for name in QUOTED} | {
+            "rule": first["rule"],
+            "text": first["text"],
+            "customer_id": json.loads(self.plan.bodies[number]).get("customer_id"),
+            "asked": self.zero + asked,
+            "answered": self.zero + answered,
+        }
 
 
 class Connection(asyncio.Protocol):
@@ -138,7 +150,7 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, load: Load) -> None:
         self._load, self._answer, self._length = load, bytearray(), 0
-        self._began = 0.0
+        self._number, self._began = 0, 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -154,7 +166,7 @@ class Connection(asyncio.Protocol):
             length = LENGTH.search(answer, 0, head)
             self._length = head + 4 + (int(length[1]) if length else 0)
         if len(answer) >= self._length:
-            self._load.answered(self._began, int(answer[9:12]), bytes(answer))
+            self._load.answered(self._number, self._began, bytes(answer))
             answer.clear()
             self._length, began, self._began = 0, self._began, 0.0
             self._again(self._load.plan.every - (time.perf_counter() - began))
@@ -170,8 +182,9 @@ class Connection(asyncio.Protocol):
             return
         request = self._load.next()
         if request is not None:
+            self._number, wire = request
             self._began = time.perf_counter()
-            self._transport.write(request)
+            self._transport.write(wire)
 
     def connection_lost(self, _: Exception | None) -> None:
         if self._began:

@@ -16,6 +16,8 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
 
+import psutil  # type: ignore[import-untyped]
+
 from benchmarks.serving.home import Shop
 from benchmarks.serving.load import Plan
 from pricebook.config import REPO_ROOT
@@ -38,6 +40,11 @@ class Server:
         parent = f"\nPPid:\t{self.process.pid}\n"
         statuses = Path("/proc").glob("[0-9]*/status")
         return sorted(int(path.parent.name) for path in statuses if parent in _text(path))
+
+    def connections(self, worker: int) -> int:
+        """How many clients are connected to a worker."""
+        found = psutil.Process(worker).net_connections("tcp")
+        return sum(one.raddr != () and one.laddr.port == self.port for one in found)
 
     def megabytes(self) -> float:
         """Resident memory of the one worker."""
@@ -105,7 +112,7 @@ def served(command: Sequence[str], ready: str, folder: Path, **env: str) -> Iter
         server.stop()
 
 
-def pricebook(shop: Shop, workers: int = 1) -> Any:
+def pricebook(shop: Shop, workers: int = 1, **env: str) -> Any:
     """The price service of a shop."""
     return served(
         ["bentoml", "serve", "serving.service:PricebookService"],
@@ -114,6 +121,7 @@ def pricebook(shop: Shop, workers: int = 1) -> Any:
         PRICEBOOK_HOME=str(shop.settings.home),
         PRICEBOOK_SERVICE_WORKERS=str(workers),
         BENTOML_HOME=str(shop.settings.state / "bentoml"),
+        **env,
     )
 
 

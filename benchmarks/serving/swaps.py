@@ -23,7 +23,7 @@ def swaps(shop: Shop) -> tuple[list[Row], list[Bar]]:
         time.sleep(2)
         took = list(_swapped(server, shop))
         found = quotes.stopped()
-    mixed = sum(count for *quote, count in found["told"] if not _whole(*quote))
+    mixed = sum(not _whole(one["list_price"], one["model_version"]) for one in found["quotes"])
     rows: list[Row] = [
         {"measured": "quotes while champions swap", "a second": found["a second"]}
         | {name: found[name] for name in ("p99 ms", "worst ms")},
@@ -50,9 +50,9 @@ def _swapped(server: Server, shop: Shop) -> Iterator[tuple[int, float]]:
         time.sleep(APART)
 
 
-def _whole(sku: str, list_price: str, rule: str, version: str) -> bool:
+def _whole(list_price: int, version: str) -> bool:
     """Whether the list price is of the bundle whose model is named."""
-    return int(list_price) % 10 == (9 if version == "1" else int(version))
+    return list_price % 10 == (9 if version == "1" else int(version))
 
 
 def failures(found: dict[str, Any]) -> int:
