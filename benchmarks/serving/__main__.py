@@ -5,6 +5,8 @@
 A made-up shop of 5,000 skus and 2,000 shoppers, half of all requests named; API keys, events, the
 quote log and signatures are on. The load and its clocks are in a second process, and endpoints of
 FastAPI and BentoML that do nothing are loaded alike in the same run.
+
+The faults take root, to mount a small disk, and Debian's libfaketime, to set the clock back.
 """
 
 from __future__ import annotations
