@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Self
 from uuid import uuid4
 
+import pyarrow as pa
 from pydantic_core import to_json
 
 from pricebook.config import Settings
@@ -70,6 +71,7 @@ class Answers:
         Raises:
             ConfigError: a signing key is too short.
         """
+        pa.set_memory_pool(pa.system_memory_pool())  # others keep what they once took
         clock, counters = Clock(), Counters()
         ring = Ring(lambda: load(settings, clock()))
         shoppers = Shoppers(settings)

@@ -22,6 +22,6 @@ class Clock:
         self._ahead = wall() - steady()
 
     def __call__(self) -> datetime:
-        steady = self._steady()
-        self._ahead = max(self._ahead, self._wall() - steady)
+        wall, steady = self._wall(), self._steady()  # a pause between them lags, and never leads
+        self._ahead = max(self._ahead, wall - steady)
         return datetime.fromtimestamp((self._ahead + steady) / NANO, UTC)

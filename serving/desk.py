@@ -27,6 +27,7 @@ from serving.signing import KeyRing
 
 log = logging.getLogger("pricebook.desk")
 
+FAILED = frozenset({"no_model", "no_answer"})  # rules
 NOBODY_KNOWN = Known(None, None)
 DAY = timedelta(days=1)
 T = TypeVar("T")
@@ -101,8 +102,11 @@ class Desk:
         life = Life.of(fresh.now, offers.bundle.about.limits.ttl_seconds)
         held = [Held(*one, life) for one in zip(_ids(len(ready)), ready, strict=True)]
         shadow = self._shadow(offers.bundle, fresh.rows, on)
-        self._log(map(_line, held, fresh.asked, fresh.who, shadow), len(held), fresh.now)
+        self._log(map(_line, held, fresh.asked, fresh.who, shadow), held, fresh.now)
         self.count(ready)
+        if failed := [one for one in held if not FAILED.isdisjoint(one.ready.kind[2])]:
+            told = {"quote_ids": [one.quote_id.decode() for one in failed]}
+            log.warning("%d quotes got no answer of the model.", len(failed), extra=told)
         return held
 
     async def _known(self, asked: Sequence[QuoteRequest]) -> tuple[dict[str, Known], str]:
@@ -153,12 +157,15 @@ class Desk:
         found = challenger.bundle.row(*bundle.places[row])
         return None if found is None else challenger.of([found], [on])[0]
 
-    def _log(self, lines: Iterable[bytes], count: int, at: datetime) -> None:
+    def _log(self, lines: Iterable[bytes], held: Sequence[Held], at: datetime) -> None:
         try:
             self.journal.append(lines, at)
         except OSError as error:
-            self.unlogged(count)
-            log.error("%d quotes could not be logged: %s", count, error)
+            self.unlogged(len(held))
+            ids = [one.quote_id.decode() for one in held]
+            log.error(
+                "%d quotes could not be logged: %s", len(held), error, extra={"quote_ids": ids}
+            )
 
 
 class Who(NamedTuple):

@@ -73,8 +73,9 @@ def learnt(line: bytes, now: datetime) -> tuple[Key, Held] | None:
             return None
         key = (shopper["customer_id"], quote["sku"], quote["zone"], shopper["asked"])
         return key, Held(quote.pop("quote_id").encode(), remade(quote), life)
-    except (ValueError, KeyError, TypeError):
-        log.exception("A line of the quote log is not a quote. Received: %r", line[:200])
+    except (ValueError, KeyError, TypeError) as error:
+        why = type(error).__name__  # the line itself may name a shopper
+        log.error("A line of the quote log is not a quote (%s). Received: %d bytes", why, len(line))
         return None
 
 

@@ -10,6 +10,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -165,7 +166,13 @@ def features(listings: Listings) -> list[dict[str, Any]]:
 def remade(quote: dict[str, Any]) -> Ready:
     """The offer of a quote as the log has it, without its id and instants."""
     told = {name: value for name, value in quote.items() if name not in PRIVATE}
-    return Ready.of(told, [reason["rule"] for reason in quote["reasons"]])
+    return _same(Ready.of(told, [reason["rule"] for reason in quote["reasons"]]))
+
+
+@lru_cache(maxsize=MOST)
+def _same(ready: Ready) -> Ready:
+    """The first that is equal: many shoppers hold one offer, which is kept once."""
+    return ready
 
 
 def _kind(told: Mapping[str, Any], rules: Sequence[str]) -> Kind:

@@ -129,7 +129,7 @@ class Shoppers:
             return error
         why = _in_words(error)
         if why != self._why:
-            log.error("The online store does not answer: %s (%r)", why, error)
+            log.error("The online store does not answer: %s (%s)", why, type(error).__name__)
         self._why, self._rested_at = why, time.monotonic() + REST
         if not isinstance(error, Late):
             self._store.drop()

@@ -49,3 +49,18 @@ def test_whatever_is_done_to_the_wall_s_clock_time_goes_on(steps):
         machine.set_by = max(0, min(machine.set_by + moved, 2**61))
         told.append(clock())
     assert told == sorted(told)
+
+
+def test_a_pause_between_its_two_looks_does_not_put_it_ahead():
+    machine, pauses = Machine(), iter([0, 0, 5, 5])
+
+    def after_a_pause(told):
+        machine.counted += next(pauses, 0) * NANO
+        return told()
+
+    clock = Clock(
+        lambda: after_a_pause(lambda: machine.counted + machine.set_by),
+        lambda: after_a_pause(lambda: machine.counted),
+    )
+    clock()
+    assert clock().timestamp() <= (machine.counted + machine.set_by) / NANO
