@@ -5,6 +5,7 @@ Nothing else in the house reads either. Loading is explicit: importing this modu
 
 from __future__ import annotations
 
+import os
 from datetime import date, datetime, time
 from enum import StrEnum
 from functools import cached_property
@@ -284,7 +285,11 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     airflow_port: int = 8080
     service_port: int = 3000
-    service_workers: Annotated[int, Field(ge=1)] = 1
+    service_workers: int = Field(
+        default_factory=lambda: min(2, os.cpu_count() or 1),
+        ge=1,
+        description="one that dies leaves another answering",
+    )
     mlflow_url: str | None = None
     ledger_url: str | None = None
     airflow_database_url: str | None = None

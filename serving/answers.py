@@ -37,6 +37,7 @@ from serving.switch import Switch
 BODY_BYTES = 4_096  # for a body, and again for each item of a batch
 EVENT_BYTES = 1_024
 WATCH_EVERY = 0.5  # seconds
+LEARN_EVERY = 0.05  # seconds, from other workers
 
 log = logging.getLogger("pricebook.service")
 
@@ -79,7 +80,7 @@ class Answers:
         journal = Journal(settings.quote_log, "quotes", writer=uuid4().hex[:8])
         live = Live(settings, partial(_sold, journal), clock)
         live.start()
-        served = partial(Champion, signals=live, swapped=counters.swapped)
+        served = partial(Champion, signals=live.windows, swapped=counters.swapped)
         desk = Desk(
             champion=served(settings.bundle, packed=packed),
             challenger=served(settings.challenger, leaving=True),
@@ -91,6 +92,7 @@ class Answers:
             count=counters.quotes,
             unlogged=counters.unlogged,
             locks=Locks(dropped=counters.dropped),
+            windows=live.windows,
         )
         desk.keep_up()
         return cls(desk, live, Guard(keys_in(settings), clock), ring, counters)
@@ -150,10 +152,10 @@ class Answers:
             self.desk.champion.refresh,
             self.desk.challenger.refresh,
             self.desk.shoppers.probe,
-            self.desk.keep_up,
             self._tell,
         )
-        return [Watch(look, WATCH_EVERY) for look in looks]
+        learn = Watch(self.desk.keep_up, LEARN_EVERY)
+        return [learn, *(Watch(look, WATCH_EVERY) for look in looks)]
 
     def _tell(self) -> None:
         self.counters.tell()

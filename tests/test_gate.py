@@ -134,7 +134,7 @@ def test_the_verdict_says_how_sure_it_is_of_the_profit(promoted, params):
 
 @pytest.fixture
 def service(promoted):
-    settings = on_free_ports(promoted)
+    settings = on_free_ports(promoted.model_copy(update={"service_workers": 1}))
     before = names_up(settings)
     start(price_service.plan(settings), settings, print)
     yield price_service.url(settings)

@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 
 from ledger import keys, open_ledger
@@ -119,7 +120,7 @@ def _online_store(settings):
 class Service:
     """A price service in a process group of its own."""
 
-    def __init__(self, settings, serve="serving.service:PricebookService"):
+    def __init__(self, settings, serve="serving.service:PricebookService", workers=1):
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
@@ -127,6 +128,7 @@ class Service:
         self.log = settings.home / f"service-{self.port}.log"
         here = {
             "PRICEBOOK_HOME": str(settings.home),
+            "PRICEBOOK_SERVICE_WORKERS": str(workers),
             "BENTOML_HOME": str(settings.state / "bentoml"),
             "BENTOML_DO_NOT_TRACK": "True",
         }
@@ -165,16 +167,19 @@ class Service:
         try:
             self.process.wait(30)
         except subprocess.TimeoutExpired:
-            os.kill(int(self.worker().name), signal.SIGKILL)
+            for worker in self.workers():
+                os.kill(worker, signal.SIGKILL)
             self.process.kill()
             self.process.wait()
 
+    def workers(self):
+        """The processes that answer; each runs in a session of its own."""
+        return {child.pid for child in psutil.Process(self.process.pid).children()}
+
     def worker(self):
-        """The one worker's folder under /proc; it runs in a session of its own."""
-        parent = f"\nPPid:\t{self.process.pid}\n"
-        statuses = Path("/proc").glob("[0-9]*/status")
-        (worker,) = (path.parent for path in statuses if parent in path.read_text())
-        return worker
+        """The one worker's folder under /proc."""
+        (pid,) = self.workers()
+        return Path("/proc") / str(pid)
 
 
 @pytest.fixture(scope="module")

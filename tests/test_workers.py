@@ -4,18 +4,16 @@ import os
 import signal
 
 import httpx
-import psutil
 import pytest
 from test_service import Service, shop  # noqa: F401 (fixture)
+
+from pricebook.config import Settings
 
 TRIES = 200  # connections; either worker may take one
 
 
 class Pair(Service):
     """A service of two workers."""
-
-    def workers(self):
-        return {child.pid for child in psutil.Process(self.process.pid).children()}
 
     def connections(self):
         """One to each worker, which keeps it, and its own file of the quote log."""
@@ -45,14 +43,19 @@ def quoted(http, sku="milk", **more):
 
 @pytest.fixture(scope="module")
 def pair(shop):  # noqa: F811
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PRICEBOOK_SERVICE_WORKERS", "2")
-        service = Pair(shop)
+    service = Pair(shop, workers=2)
     try:
         service.wait(lambda: service.log.read_text().count("Service pricebook initialized") == 2)
         yield service
     finally:
         service.stop()
+
+
+@pytest.mark.parametrize(("cores", "workers"), [(None, 1), (1, 1), (2, 2), (8, 2)])
+def test_by_default_there_are_two_where_there_are_cores_for_them(monkeypatch, cores, workers):
+    monkeypatch.delenv("PRICEBOOK_SERVICE_WORKERS", raising=False)
+    monkeypatch.setattr("os.cpu_count", lambda: cores)
+    assert Settings().service_workers == workers
 
 
 def test_what_both_have_quoted_is_counted_together(pair):
