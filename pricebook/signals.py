@@ -267,7 +267,8 @@ class Windows:
         return _lowest(self._about(sku, zone))
 
     def _about(self, sku: str, zone: str) -> list[dict[str, Told]]:
-        found = (self._told.get((sku, where)) for where in (zone, ANYWHERE))
+        told = self._told
+        found = told.get((sku, zone)), told.get((sku, ANYWHERE))
         return [one[1] for one in found if one is not None]
 
     def sku(self, sku: str, zone: str, now: float) -> dict[str, int]:

@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property, lru_cache
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from pydantic_core import to_json
 
 from pricebook.arms import CANARY, assign
 from pricebook.quote import Shopper, Terms, terms
+from pricebook.signals import Windows
 from serving.bundle import Bundle
 from serving.champion import Champion
 from serving.journal import Journal
@@ -51,6 +52,7 @@ class Desk:
     count: Callable[[Sequence[Ready]], None] = lambda ready: None
     unlogged: Callable[[int], None] = lambda quotes: None
     locks: Locks = field(default_factory=Locks)
+    windows: Windows = field(default_factory=Windows)
 
     async def quotes(self, asked: Sequence[QuoteRequest]) -> list[bytes]:
         """Signed quotes as JSON, in the order asked; each is in the log before anybody sees it.
@@ -102,7 +104,8 @@ class Desk:
         life = Life.of(fresh.now, offers.bundle.about.limits.ttl_seconds)
         held = [Held(*one, life) for one in zip(_ids(len(ready)), ready, strict=True)]
         shadow = self._shadow(offers.bundle, fresh.rows, on)
-        self._log(map(_line, held, fresh.asked, fresh.who, shadow), held, fresh.now)
+        heard = self._heard(offers.bundle, fresh)
+        self._log(map(_line, held, fresh.asked, fresh.who, shadow, heard), held, fresh.now)
         self.count(ready)
         if failed := [one for one in held if not FAILED.isdisjoint(one.ready.kind[2])]:
             told = {"quote_ids": [one.quote_id.decode() for one in failed]}
@@ -156,6 +159,20 @@ class Desk:
             return None
         found = challenger.bundle.row(*bundle.places[row])
         return None if found is None else challenger.of([found], [on])[0]
+
+    def _heard(self, bundle: Bundle, fresh: _Fresh) -> list[bytes]:
+        """What lately happened to each sku and to who asks, for the log, as JSON."""
+        now, windows, places = fresh.now.timestamp(), self.windows, bundle.places
+        named = {one.customer_id for one in fresh.asked if one.customer_id is not None}
+        by: dict[str | None, Any] = {one: windows.shopper(one, now) for one in named}
+        found = (
+            (windows.sku(*places[row], now), by.get(one.customer_id))
+            for row, one in zip(fresh.rows, fresh.asked, strict=True)
+        )
+        return [
+            to_json({"sku": sku, "shopper": shopper}) if sku or shopper else b"null"
+            for sku, shopper in found
+        ]
 
     def _log(self, lines: Iterable[bytes], held: Sequence[Held], at: datetime) -> None:
         try:
@@ -228,11 +245,11 @@ def _signed(held: Held, ring: KeyRing) -> bytes:
     return b'{%b,%b,"signature":"%b"}' % (_head(held), ready.told, ring.sign(text).encode())
 
 
-def _line(held: Held, asked: QuoteRequest, who: Who, shadow: int | None) -> bytes:
+def _line(held: Held, asked: QuoteRequest, who: Who, shadow: int | None, heard: bytes) -> bytes:
     ready, unserved = held.ready, b"null" if shadow is None else b"%d" % shadow
     quote = b"%b,%b,%b" % (_head(held), ready.told, ready.logged)
-    asking = b'"shopper":%b,"quantity":%d,"shadow":%b' % (who.told, asked.quantity, unserved)
-    return b'{"quote":{%b,%b}\n' % (quote, asking)
+    asking = b'"shopper":%b,"quantity":%d' % (who.told, asked.quantity)
+    return b'{"quote":{%b,%b,"shadow":%b,"heard":%b}\n' % (quote, asking, unserved, heard)
 
 
 def _head(held: Held) -> bytes:

@@ -54,9 +54,9 @@ class Live:
     ) -> None:
         self._bought, self._clock = bought, clock
         self._log = EventLog(settings.state / "events")
-        self._windows, self._lock = Windows(), threading.Lock()
+        self.windows, self._lock = Windows(), threading.Lock()
         self._expired = 0.0
-        self.pushes = Pushes(settings, self._windows, clock)
+        self.pushes = Pushes(settings, self.windows, clock)
         self._watches = [Watch(self.catch_up, READ_EVERY), Watch(self.pushes.push, PUSH_EVERY)]
 
     def start(self) -> None:
@@ -97,7 +97,7 @@ class Live:
         outcomes: Counter[str] = Counter()
         for event in events:
             known = event.event_id in fresh
-            outcome = Outcome.DUPLICATE if known else self._windows.judge(event, now)
+            outcome = Outcome.DUPLICATE if known else self.windows.judge(event, now)
             outcomes[outcome] += 1
             if outcome is Outcome.ACCEPTED:
                 fresh[event.event_id] = event
@@ -105,7 +105,7 @@ class Live:
 
     def _let_count(self, events: Iterable[Event], now: datetime) -> None:
         for event in events:
-            if self._windows.take(event, now.timestamp()) is Outcome.ACCEPTED:
+            if self.windows.take(event, now.timestamp()) is Outcome.ACCEPTED:
                 self.pushes.touch(event)
 
     def catch_up(self) -> None:
@@ -119,32 +119,11 @@ class Live:
 
     def _expire(self, now: float) -> None:
         if now - self._expired > EXPIRE_EVERY:
-            self._expired, aged = now, self._windows.aged(now)
+            self._expired, aged = now, self.windows.aged(now)
             with self._lock:
-                self._windows.expire(now, aged)
-
-    def competitor_price(self, sku: str, zone: str) -> int | None:
-        """The lowest of each competitor's latest public price; None where unknown."""
-        return self._windows.competitor_price(sku, zone)
-
-    def on_hand(self, sku: str, zone: str) -> int | None:
-        """Units in stock as last told; None where unknown."""
-        return self._windows.on_hand(sku, zone)
-
-    def version(self, sku: str, zone: str) -> int:
-        """Another number whenever one of the two above is another; 0 where none was ever known."""
-        return self._windows.version(sku, zone)
-
-    def features(self, sku: str, zone: str, customer_id: str | None) -> dict[str, int]:
-        """Every figure of a sku in a zone and, as `shopper_...`, of who asks; zeros left out."""
-        now = self._clock().timestamp()
-        found = self._windows.sku(sku, zone, now)
-        if customer_id is not None:
-            counts = self._windows.shopper(customer_id, now)
-            found |= {f"shopper_{name}": number for name, number in counts.items()}
-        return found
+                self.windows.expire(now, aged)
 
     def staleness(self, now: datetime) -> dict[str, float]:
         """Seconds since the last event of each kind there was any of."""
-        latest = self._windows.latest.copy()
+        latest = self.windows.latest.copy()
         return {kind: max(0.0, now.timestamp() - at) for kind, at in latest.items()}

@@ -65,14 +65,17 @@ class Shop:
         self.live = Live(settings, clock=self.clock)
         self.journal = Journal(settings.quote_log, "quotes", writer)
         ring = load(settings, START - timedelta(hours=1))
+        shoppers = Shoppers(settings)
+        shoppers.probe()  # the first look-up opens the store, which takes longer than any may
         self.desk = Desk(
-            Champion(settings.bundle, self.live),
-            Champion(settings.challenger, self.live, leaving=True),
-            Shoppers(settings),
+            Champion(settings.bundle, self.live.windows),
+            Champion(settings.challenger, self.live.windows, leaving=True),
+            shoppers,
             more.pop("journal", self.journal),
             lambda: ring,
             self.clock,
             Switch(settings.kill_switch),
+            windows=self.live.windows,
             **more,
         )
 
@@ -166,6 +169,14 @@ def test_an_explored_quote_is_logged_with_the_chance_of_its_price(home):
     choice = dict(zip(line["choice"]["prices"], line["choice"]["chances"], strict=True))
     assert choice[quote["price"]] == quote["propensity"] < 1
     assert sum(choice.values()) == pytest.approx(1)
+
+
+def test_what_lately_happened_is_logged_with_a_quote(shop):
+    view = Event("v1", START, "view", "milk", customer_id="ann")
+    shop.live.take([view], START)
+    shop.quote(customer_id="ann"), shop.quote("bread")
+    seen = {"views_hour": 1, "views_day": 1}
+    assert [line["heard"] for line in shop.logged()] == [{"sku": seen, "shopper": seen}, None]
 
 
 def challenged(home, **experiment):

@@ -83,6 +83,10 @@ def online(settings, view, *features, **key):
     return [found[name][0] for name in features]
 
 
+def heard(live, sku="milk"):
+    return live.windows.sku(sku, "all", NOON.timestamp())
+
+
 def log_file(settings):
     return settings.state / "events" / "events-2026-01-05.jsonl"
 
@@ -94,18 +98,20 @@ def test_what_is_taken_counts_at_once(home, worker):
     assert live.take([view, *rest], NOON) == Taken(accepted=2, duplicate=1, late=1, early=1)
     assert live.take([view], NOON) == Taken(duplicate=1)
     seen = {"views_hour": 1, "views_day": 1}
-    assert live.features("milk", "all", None) == seen | {"on_hand": 3}
-    by_ann = {f"shopper_{name}": n for name, n in seen.items()}
-    assert live.features("milk", "all", "ann") == seen | by_ann | {"on_hand": 3}
-    assert live.features("cola", "all", "bob") == {}
+    assert heard(live) == seen | {"on_hand": 3}
+    assert live.windows.shopper("ann", NOON.timestamp()) == seen
+    assert (heard(live, "cola"), live.windows.shopper("bob", NOON.timestamp())) == ({}, {})
 
 
 def test_what_a_price_depends_on_is_told_with_a_version(home, worker):
     live = worker(home)
-    assert live.version("milk", "all") == 0
+    assert live.windows.version("milk", "all") == 0
     live.take([stock(3), event("competitor_price", competitor="x", price=90)], NOON)
-    assert (live.on_hand("milk", "all"), live.competitor_price("milk", "all")) == (3, 90)
-    assert live.version("milk", "all") > 0
+    assert (live.windows.on_hand("milk", "all"), live.windows.competitor_price("milk", "all")) == (
+        3,
+        90,
+    )
+    assert live.windows.version("milk", "all") > 0
 
 
 def test_signals_age(home, worker):
@@ -120,7 +126,7 @@ def test_two_workers_of_a_home_come_to_know_the_same(home, worker):
     for n in range(20):
         (one, other)[n % 2].take([stock(n, ago=timedelta(seconds=n)), event()], NOON)
     expected = {"views_hour": 20, "views_day": 20, "on_hand": 0}
-    wait(lambda: all(live.features("milk", "all", None) == expected for live in (one, other)))
+    wait(lambda: all(heard(live) == expected for live in (one, other)))
     one.stop(), other.stop()
 
 
@@ -128,8 +134,8 @@ def test_a_worker_that_starts_anew_has_lost_nothing(home, worker):
     worker(home).take([stock(3), event(customer_id="ann")], NOON)
     again = worker(home)
     again.catch_up()
-    assert again.on_hand("milk", "all") == 3
-    assert again.features("milk", "all", "ann")["shopper_views_day"] == 1
+    assert again.windows.on_hand("milk", "all") == 3
+    assert again.windows.shopper("ann", NOON.timestamp())["views_day"] == 1
 
 
 def test_yesterdays_log_counts_as_far_as_its_window(home, worker):
@@ -139,7 +145,7 @@ def test_yesterdays_log_counts_as_far_as_its_window(home, worker):
     before.take([kept], NOON - DAY / 2)
     again = worker(home)
     again.catch_up()
-    assert again.features("milk", "all", None) == {"on_hand": 3}
+    assert heard(again) == {"on_hand": 3}
 
 
 def test_a_last_value_expires_while_nothing_arrives(home, worker):
@@ -148,7 +154,7 @@ def test_a_last_value_expires_while_nothing_arrives(home, worker):
     live.take([stock(3)], NOON)
     now[0] += DAY
     live.catch_up()
-    assert (live.on_hand("milk", "all"), live.version("milk", "all")) == (None, 0)
+    assert (live.windows.on_hand("milk", "all"), live.windows.version("milk", "all")) == (None, 0)
 
 
 def test_a_line_without_its_end_waits_for_it(home, worker):
@@ -157,10 +163,10 @@ def test_a_line_without_its_end_waits_for_it(home, worker):
     whole = log_file(home).read_bytes()
     log_file(home).write_bytes(whole[:-5])
     other.catch_up()
-    assert other.on_hand("milk", "all") is None
+    assert other.windows.on_hand("milk", "all") is None
     log_file(home).write_bytes(whole)
     other.catch_up()
-    assert (other.on_hand("milk", "all"), other.unreadable) == (3, 0)
+    assert (other.windows.on_hand("milk", "all"), other.unreadable) == (3, 0)
 
 
 def test_a_line_cut_short_spoils_no_other(home, worker):
@@ -169,7 +175,7 @@ def test_a_line_cut_short_spoils_no_other(home, worker):
     os.truncate(log_file(home), log_file(home).stat().st_size - 5)
     one.take([stock(4, sku="cola")], NOON)
     other.catch_up()
-    assert (other.on_hand("milk", "all"), other.on_hand("cola", "all")) == (None, 4)
+    assert (other.windows.on_hand("milk", "all"), other.windows.on_hand("cola", "all")) == (None, 4)
     assert other.unreadable == 1
 
 
@@ -178,7 +184,7 @@ def test_what_the_disk_refuses_does_not_count_and_may_be_sent_again(home, worker
     log_file(home).symlink_to("/dev/full")
     with pytest.raises(OSError, match="No space left"):
         live.take([view], NOON)
-    assert live.features("milk", "all", None) == {}
+    assert heard(live) == {}
     log_file(home).unlink()
     assert live.take([view], NOON) == Taken(accepted=1)
 
@@ -259,7 +265,11 @@ def test_figures_wait_for_a_store_that_fails_and_events_do_not(fail, why, stored
     assert live.take([stock(3)], NOON) == Taken(accepted=1)
     live.pushes.push()
     assert why in live.pushes.problem
-    assert (live.pushes.failures, live.pushes.waiting, live.on_hand("milk", "all")) == (1, 1, 3)
+    assert (live.pushes.failures, live.pushes.waiting, live.windows.on_hand("milk", "all")) == (
+        1,
+        1,
+        3,
+    )
     (store / "elsewhere.db").rename(store / "online.db")
     live.pushes.push()
     assert (live.pushes.problem, live.pushes.waiting) == ("", 0)

@@ -60,7 +60,7 @@ async def _rate(answers: Answers, batches: Sequence[Batch], cold: bool = False) 
     for one in batches:
         if cold:
             champion = answers.desk.champion
-            champion.in_service = Offers(champion.offers.bundle, answers.live)
+            champion.in_service = Offers(champion.offers.bundle, answers.live.windows)
         began = time.process_time()
         await answers.desk.quotes(one)
         took += time.process_time() - began
