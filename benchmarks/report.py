@@ -32,7 +32,7 @@ ORDER = (
     "profit",
     "anyshop",
     "offpolicy",
-    "serving",
+    *(f"serving-{part}" for part in ("speed", "batch", "events", "memory", "swaps", "faults")),
 )
 BLUE, GREY = "#2a6f97", "#8d99ae"
 

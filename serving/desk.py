@@ -70,7 +70,8 @@ class Desk:
         locks = [_lock(one, offers.bundle, row) for one, row in zip(asked, rows, strict=True)]
         held = [None if stopped else self.locks.held(lock, now) for lock in locks]
         if new := [at for at, one in enumerate(held) if one is None]:
-            fresh = _Fresh(_only(new, asked), _only(new, rows), known, now)
+            default = offers.bundle.about.limits.consent_default
+            fresh = _Fresh(_only(new, asked), _only(new, rows), known, now, default)
             given = self._given(offers, fresh, stopped, broken)
             for at, one in zip(new, given, strict=True):
                 held[at] = one
@@ -125,15 +126,14 @@ class Desk:
         experiment = limits.experiment
         if experiment.canary and self.challenger.in_service is None:
             experiment = experiment.model_copy(update={"canary": 0.0})
-        default = limits.consent_default
         if not experiment.splits:
-            return [terms(one.shopper, default) for one in fresh.who]
+            return [one.terms for one in fresh.who]
         span = int(fresh.now.timestamp()) // limits.ttl_seconds
         found = []
         for row, one in zip(fresh.rows, fresh.who, strict=True):
             moment = "|".join((*bundle.places[row], str(span)))
             arm = assign(one.shopper.customer_id or moment, moment, experiment)
-            found.append(terms(one.shopper, default, arm))
+            found.append(terms(one.shopper, fresh.consent_default, arm))
         return found
 
     def _offered(self, offers: Offers, rows: Sequence[int], on: Sequence[Terms]) -> list[Ready]:
@@ -186,26 +186,34 @@ class Desk:
 
 
 class Who(NamedTuple):
-    """Who asks, and the same as JSON."""
+    """Who asks, on what terms where nothing is tried out, and the same as JSON."""
 
     shopper: Shopper
+    terms: Terms
     told: bytes
 
 
 @dataclass(frozen=True)
 class _Fresh:
-    """What is asked for anew, the rows of the listings it is about, who is known, and when."""
+    """What is asked for anew, the rows of the listings it is about, who is known, when, and whether
+    who never answered has consented."""
 
     asked: Sequence[QuoteRequest]
     rows: Sequence[int]
     known: Mapping[str, Known]
     now: datetime
+    consent_default: bool
 
     @cached_property
     def who(self) -> list[Who]:
-        known = self.known
+        known, default = self.known, self.consent_default
         return [
-            _who(one.customer_id, one.consent, known.get(one.customer_id or "", NOBODY_KNOWN))
+            _who(
+                one.customer_id,
+                one.consent,
+                known.get(one.customer_id or "", NOBODY_KNOWN),
+                default,
+            )
             for one in self.asked
         ]
 
@@ -228,9 +236,9 @@ def _lock(asked: QuoteRequest, bundle: Bundle, row: int) -> Key | None:
 
 
 @lru_cache(maxsize=4096)
-def _who(customer_id: str | None, asked: bool | None, known: Known) -> Who:
+def _who(customer_id: str | None, asked: bool | None, known: Known, default: bool) -> Who:
     shopper = Shopper(customer_id, asked, known.segment, known.consented)
-    return Who(shopper, to_json(shopper))
+    return Who(shopper, terms(shopper, default), to_json(shopper))
 
 
 def _ids(count: int) -> list[bytes]:

@@ -33,8 +33,7 @@ DEADLINE = 0.25  # seconds a look-up may take
 FRESH = 300.0  # seconds that what is known of a shopper is good for
 MOST = 50_000  # shoppers remembered
 REST = 2.0  # seconds a store that failed is left alone
-# Serving never reads the offline store; naming a distant one spares the import of a local one.
-NO_OFFLINE_STORE = {"type": "remote", "host": "localhost"}
+NO_OFFLINE_STORE = {"type": "serving.no_offline_store.NoOfflineStore"}
 KEYS = frozenset({"sku", "zone", "customer_id"})
 NOBODY = ""  # a customer nobody is; asking for it shows whether the store answers
 

