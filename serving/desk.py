@@ -69,19 +69,17 @@ class Desk:
         known, broken = await self._known(asked)
         locks = [_lock(one, offers.bundle, row) for one, row in zip(asked, rows, strict=True)]
         held = [None if stopped else self.locks.held(lock, now) for lock in locks]
-        if new := [at for at, one in enumerate(held) if one is None]:
+        given: dict[Key | None, Held] = {}
+        if new := _first(held, locks):
             default = offers.bundle.about.limits.consent_default
             fresh = _Fresh(_only(new, asked), _only(new, rows), known, now, default)
-            given = self._given(offers, fresh, stopped, broken)
-            for at, one in zip(new, given, strict=True):
-                held[at] = one
+            for at, one in zip(new, self._given(offers, fresh, stopped, broken), strict=True):
+                held[at] = given[locks[at]] = one
             self.locks.hold(
-                (locks[at], one)
-                for at, one in zip(new, given, strict=True)
-                if FALLBACKS.isdisjoint(one.ready.kind[2])
+                one for one in given.items() if FALLBACKS.isdisjoint(one[1].ready.kind[2])
             )
         ring = self.keys()
-        return [_signed(one, ring) for one in held if one is not None]
+        return [_signed(one or given[lock], ring) for one, lock in zip(held, locks, strict=True)]
 
     def keep_up(self) -> None:
         """Hold what other workers have quoted, and this one before it was started anew."""
@@ -227,6 +225,16 @@ def _few(asked: Sequence[QuoteRequest], bundle: Bundle) -> None:
     if len(asked) > most:
         detail = f"At most {most} quotes may be asked for at once."
         raise Refusal(413, "too_many", detail, len(asked))
+
+
+def _first(held: Sequence[Held | None], locks: Sequence[Key | None]) -> list[int]:
+    """Where nothing is held, and nobody asks for the same before in this batch."""
+    first: dict[Key, int] = {}
+    return [
+        at
+        for at, (one, lock) in enumerate(zip(held, locks, strict=True))
+        if one is None and (lock is None or first.setdefault(lock, at) == at)
+    ]
 
 
 def _lock(asked: QuoteRequest, bundle: Bundle, row: int) -> Key | None:

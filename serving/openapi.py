@@ -35,6 +35,7 @@ ERRORS = {
     "401": "There is no API key, or none that counts",
     "403": "The API key is not for this",
     "404": "The price book does not list the sku, or not in that zone",
+    "408": "The body did not come within ten seconds",
     "413": "Too many items, or too large a body",
     "422": "A field is missing, unknown, of the wrong type or out of range",
     "429": "The API key asks too fast; Retry-After says when to ask again",

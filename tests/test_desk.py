@@ -56,6 +56,9 @@ def limited(settings, folder=None, **limits):
     path.write_text(json.dumps(about))
 
 
+TWICE = ("milk", "bread", "milk")
+
+
 class Shop:
     """A desk, and what a test asks of it."""
 
@@ -108,6 +111,12 @@ def test_a_shopper_is_told_the_same_until_it_expires_whatever_happens(shop):
     assert shop.quote(customer_id="ann") == first
     shop.clock.wait(seconds=1)
     assert shop.quote(customer_id="ann")["price"] < first["price"]
+
+
+def test_who_asks_twice_in_a_batch_is_told_the_same_and_logged_once(shop):
+    first, bread, again = shop.quotes(*({"sku": sku, "customer_id": "ann"} for sku in TWICE))
+    assert (again, first["quote_id"] == bread["quote_id"]) == (first, False)
+    assert len(shop.logged()) == 2
 
 
 def test_an_event_changes_the_next_quote_of_whoever_holds_none(shop):
