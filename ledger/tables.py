@@ -19,7 +19,7 @@ from sqlalchemy import (
     event,
     make_url,
 )
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, sessionmaker
 
 from pricebook.errors import LedgerError
@@ -119,6 +119,25 @@ class KeyRow(Base):
     revoked_at: Mapped[datetime | None]
 
 
+MAKING = ("already exists", "database is locked")  # errors of who makes tables at once
+
+
+def _make_tables(engine: Engine) -> None:
+    """Make the tables that are not there.
+
+    Another process may be making them: what it made between the look and the making is refused, and
+    each look after that sees one more.
+    """
+    for _ in Base.metadata.tables:
+        try:
+            Base.metadata.create_all(engine)
+        except DBAPIError as error:
+            if not any(sign in str(error) for sign in MAKING):
+                raise
+        else:
+            return
+
+
 def open_ledger(url: str) -> Ledger:
     """Open the ledger at a SQLAlchemy URL, making its tables on first use.
 
@@ -127,7 +146,7 @@ def open_ledger(url: str) -> Ledger:
     """
     try:
         engine = _engine(url)
-        Base.metadata.create_all(engine)
+        _make_tables(engine)
     except (ImportError, OSError, SQLAlchemyError) as error:
         cause = str(error).splitlines()[0]
         raise LedgerError(f"The ledger cannot be opened: {cause}. Received: {_safe(url)}") from None

@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import create_engine, event, select
 
 from ledger import (
     Alert,
@@ -30,6 +31,7 @@ from ledger import (
     silenced,
     waive,
 )
+from ledger.tables import Base
 from pricebook.config import Severity
 from pricebook.errors import LedgerError
 
@@ -194,3 +196,14 @@ def test_the_price_in_force_is_the_last_one_published_by_then(ledger: Ledger):
     assert last_price(ledger, "ale", "all", at=NOON) == prices[0]
     assert last_price(ledger, "ale", "all", at=NOON + timedelta(days=9)) == prices[1]
     assert last_price(ledger, "ale", "all", at=NOON - timedelta(seconds=1)) is None
+
+
+def test_another_process_may_make_the_tables_at_the_same_time(tmp_path):
+    url = f"sqlite:///{tmp_path}/ledger.db"
+
+    def meanwhile(*_, **__):
+        Base.metadata.create_all(create_engine(url))
+
+    event.listen(Base.metadata, "before_create", meanwhile, once=True)
+    with open_ledger(url).begin() as session:
+        assert session.scalars(select(Base.metadata.tables["api_keys"])).all() == []
