@@ -126,7 +126,7 @@ def _make_tables(engine: Engine) -> None:
     """Make the tables that are not there.
 
     Another process may be making them: what it made between the look and the making is refused, and
-    each look after that sees one more.
+    each look after that sees one more, so the last cannot be refused for that.
     """
     for _ in Base.metadata.tables:
         try:
@@ -136,6 +136,7 @@ def _make_tables(engine: Engine) -> None:
                 raise
         else:
             return
+    Base.metadata.create_all(engine)
 
 
 def open_ledger(url: str) -> Ledger:

@@ -78,9 +78,10 @@ class Guard:
         """Read the keys again; those known stay where the ledger cannot be read."""
         was_open = self.open
         try:
-            self._keys, self._standing = self._load(), {}
+            self._keys = self._load()
         except LedgerError as error:
             log.error("The keys known so far stay: %s", error)
+        self._standing = {}
         if self.open != was_open:
             log.warning("API keys are %s.", "not asked for: none was issued" if self.open else "on")
 

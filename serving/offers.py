@@ -169,7 +169,7 @@ def remade(quote: dict[str, Any]) -> Ready:
     return _same(Ready.of(told, [reason["rule"] for reason in quote["reasons"]]))
 
 
-@lru_cache(maxsize=MOST)
+@lru_cache(maxsize=4_096)
 def _same(ready: Ready) -> Ready:
     """The first that is equal: many shoppers hold one offer, which is kept once."""
     return ready

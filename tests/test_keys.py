@@ -193,6 +193,21 @@ def test_a_key_that_does_not_count_is_refused_with_the_reason(ledger, guard, clo
         assert told(guard, bearer(text)) == (401, error)
 
 
+def test_a_key_expires_even_while_the_ledger_cannot_be_read(ledger, clock):
+    text, loads = issued(ledger, expires_at=NOON + HOUR), iter([keys.load(ledger)])
+
+    def load():
+        for known in loads:
+            return known
+        raise LedgerError("gone")
+
+    guard = Guard(load, clock)
+    assert guard.allow(bearer(text), "quote") == "till"
+    clock.move(3600)
+    guard.refresh()
+    assert told(guard, bearer(text)) == (401, "expired_key")
+
+
 @pytest.mark.parametrize(
     ("authorization", "error"),
     [

@@ -53,7 +53,7 @@ async def _median(
 ) -> float:
     """Of rounds of batches, once their shoppers and what `warm` asks for are in memory."""
     await _rate(answers, [*warm, *(page[:1] for page in batches)])
-    rounds = [batches[BATCHES * n :][:BATCHES] for n in range(1, ROUNDS + 1)]
+    rounds = [batches[BATCHES * n :][:BATCHES] for n in range(ROUNDS)]
     return median([await _rate(answers, one, cold) for one in rounds])
 
 
@@ -71,7 +71,7 @@ async def _rate(answers: Answers, batches: Sequence[Batch], cold: bool = False) 
 
 
 def _anonymous(seed: int) -> list[Batch]:
-    skus = [QuoteRequest(sku=one["sku"]) for one in asks(SIZE * BATCHES * (ROUNDS + 1), seed)]
+    skus = [QuoteRequest(sku=one["sku"]) for one in asks(SIZE * BATCHES * ROUNDS, seed)]
     return [skus[at : at + SIZE] for at in range(0, len(skus), SIZE)]
 
 
