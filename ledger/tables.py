@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, date, datetime
 from pathlib import Path
+from sqlite3 import OperationalError
 from typing import Any, ClassVar
 
 from sqlalchemy import (
@@ -119,9 +121,6 @@ class KeyRow(Base):
     revoked_at: Mapped[datetime | None]
 
 
-MAKING = ("already exists", "database is locked")  # errors of who makes tables at once
-
-
 def _make_tables(engine: Engine) -> None:
     """Make the tables that are not there.
 
@@ -132,7 +131,7 @@ def _make_tables(engine: Engine) -> None:
         try:
             Base.metadata.create_all(engine)
         except DBAPIError as error:
-            if not any(sign in str(error) for sign in MAKING):
+            if "already exists" not in str(error):
                 raise
         else:
             return
@@ -168,8 +167,9 @@ def _engine(url: str) -> Engine:
 def _prepare_sqlite(connection: Any, _: Any) -> None:
     """Readers never wait for a writer (WAL); writers wait for each other rather than fail."""
     cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute(f"PRAGMA busy_timeout={SECONDS_TO_WAIT * 1000}")
+    with suppress(OperationalError):  # another process is at it, and it holds for the file
+        cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA foreign_keys=ON")
     cursor.close()
 
