@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from heapq import nlargest
+from operator import itemgetter
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,7 +14,7 @@ import numpy as np
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from pipelines.files import read_json
 from pricebook.arms import Arm
@@ -135,14 +136,16 @@ def list_(
     last: Annotated[int, typer.Option(min=1, help="How many, the latest ones.")] = 20,
 ) -> None:
     """List the latest quotes in the log."""
-    table = Table("quote", "issued", "sku", "zone", "list", "price", "arm", "last rule")
+    quote_id = Column("quote", min_width=32)  # whole, to be handed to `show`
+    rest = ("issued", "sku", "zone", "list", "price", "arm", "last rule")
+    table = Table(quote_id, *(Column(name, overflow="fold") for name in rest))
     quotes = (entry["quote"] for entry in _entries(Settings().quote_log) if "quote" in entry)
-    for quote in sorted(deque(quotes, last), key=lambda quote: quote["issued_at"]):
+    for quote in reversed(nlargest(last, quotes, key=itemgetter("issued_at", "quote_id"))):
         rule = quote["reasons"][-1]["rule"] if quote["reasons"] else ""
         about = (quote[name] for name in ("quote_id", "issued_at", "sku", "zone"))
         prices = (str(quote[name]) for name in ("list_price", "price"))
         table.add_row(*about, *prices, quote["arm"], rule)
-    Console().print(table)
+    Console().print(table, crop=False)
 
 
 @app.command()

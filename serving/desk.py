@@ -101,7 +101,7 @@ class Desk:
         else:
             ready = self._offered(offers, fresh.rows, on)
         life = Life.of(fresh.now, offers.bundle.about.limits.ttl_seconds)
-        held = [Held(*one, life) for one in zip(_ids(len(ready)), ready, strict=True)]
+        held = [Held(*one, life) for one in zip(_ids(len(ready), fresh.now), ready, strict=True)]
         shadow = self._shadow(offers.bundle, fresh.rows, on)
         heard = self._heard(offers.bundle, fresh)
         self._log(map(_line, held, fresh.asked, fresh.who, shadow, heard), held, fresh.now)
@@ -249,9 +249,11 @@ def _who(customer_id: str | None, asked: bool | None, known: Known, default: boo
     return Who(shopper, terms(shopper, default), to_json(shopper))
 
 
-def _ids(count: int) -> list[bytes]:
-    text = os.urandom(16 * count).hex().encode()
-    return [text[at : at + 32] for at in range(0, len(text), 32)]
+def _ids(count: int, now: datetime) -> list[bytes]:
+    """Of 32 hexadecimal digits: the microsecond first, so that an earlier one is lower."""
+    microsecond = b"%014x" % round(now.timestamp() * 1_000_000)
+    text = os.urandom(9 * count).hex().encode()
+    return [microsecond + text[at : at + 18] for at in range(0, len(text), 18)]
 
 
 def _signed(held: Held, ring: KeyRing) -> bytes:

@@ -109,7 +109,7 @@ class Locks:
     def learn(self, key: Key, held: Held, now: datetime) -> None:
         """Hold what another worker gave, unless an earlier one stands: so all come to agree.
 
-        Of the same second that with the lower id is earlier.
+        Of the same second that with the lower id is: ids begin with the instant.
         """
         standing = self.held(key, now)
         if standing is None or _order(held) < _order(standing):

@@ -119,6 +119,18 @@ def test_who_asks_twice_in_a_batch_is_told_the_same_and_logged_once(shop):
     assert len(shop.logged()) == 2
 
 
+def test_of_two_workers_quotes_the_earlier_stands_though_both_are_of_one_second(home):
+    limited(home)
+    clock = Clock()
+    one, other = (Shop(home, clock, writer) for writer in "12")
+    for name in map(str, range(20)):
+        first = one.quote(customer_id=name)
+        clock.wait(seconds=0.001)
+        later = other.quote(customer_id=name)
+        one.desk.keep_up(), other.desk.keep_up()
+        assert one.quote(customer_id=name) == first == other.quote(customer_id=name) != later
+
+
 def test_an_event_changes_the_next_quote_of_whoever_holds_none(shop):
     before = shop.quote()
     shop.rival(360)
