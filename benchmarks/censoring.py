@@ -27,7 +27,7 @@ TOLD, NOT_TOLD = "ours, told of the stock", "the same, not told"
 
 def forecasts(seed: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """What was asked for and what each reading forecast, over the last weeks of a market."""
-    from models.demand import fit
+    from models.demand.model import fit
 
     panel = simulated(seed, skus=120, categories=12, shoppers=2000, out_of_stock=SHARE).panel
     cut = np.sort(panel["period"].unique())[-HORIZON]

@@ -73,7 +73,7 @@ def methods(train: Train) -> dict[str, Method]:
 
 
 def ours(history: pd.DataFrame, plan: pd.DataFrame, train: Train) -> pd.DataFrame:
-    from models.demand import fit
+    from models.demand.model import fit
 
     spec = train.demand.model_copy(update={"max_series": None})
     model = fit(history, spec, train.horizon, train.seed, lambda *_: None)
@@ -81,7 +81,7 @@ def ours(history: pd.DataFrame, plan: pd.DataFrame, train: Train) -> pd.DataFram
 
 
 def _four_weeks(history: pd.DataFrame, horizon: int) -> pd.DataFrame:
-    from models.demand import four_period_mean
+    from models.demand.model import four_period_mean
 
     return four_period_mean(history, horizon)
 
@@ -192,7 +192,7 @@ def scaling(panels: dict[str, pd.DataFrame], train: Train) -> tuple[list[Row], l
 
 
 def _trained(history: pd.DataFrame, train: Train) -> None:
-    from models.demand import fit
+    from models.demand.model import fit
 
     spec = train.demand.model_copy(update={"max_series": None})
     fit(history, spec, train.horizon, train.seed, lambda *_: None)

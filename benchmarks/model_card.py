@@ -12,11 +12,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from benchmarks.report import PAGE, results, shown
-from feature_repo.definitions import SHOPPER_FEATURES
-from models.controls import PROMOTION
-from models.grid import COVARIATES, STATIC
-from models.network import COLUMNS
-from pipelines.files import atomic_path
+from models.demand.grid import COVARIATES, STATIC
+from models.response.controls import PROMOTION
+from models.response.network import COLUMNS
+from pipelines.materialize import feature_repo
+from pricebook.files import atomic_path
 
 CARD = PAGE.parent / "model-card.md"
 OF_DEMAND = ("forecast", "forecast-all", "censoring", "training")
@@ -130,7 +130,9 @@ def card(found: Mapping[str, Mapping[str, Any]]) -> str:
     )
     parts = [_HEAD, demand, _figures(found, OF_DEMAND), _DEMAND_LIMITS]
     parts += [response, _figures(found, OF_RESPONSE), _RESPONSE_LIMITS]
-    return "\n".join([*parts, _FAIR.format(shopper=_and(_plain(SHOPPER_FEATURES))), _SOURCES])
+    return "\n".join(
+        [*parts, _FAIR.format(shopper=_and(_plain(feature_repo()["SHOPPER_FEATURES"]))), _SOURCES]
+    )
 
 
 def _plain(features: Mapping[str, Any]) -> list[str]:

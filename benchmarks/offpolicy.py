@@ -30,11 +30,10 @@ from rich.console import Console
 from benchmarks.report import Bar, Plot, show, write
 from benchmarks.simulated import Floats, Week, names, panel, play, seeds_asked
 from models.runtime import Series
-from pricebook.arms import EXPLORE, Arm
 from pricebook.config import Experiment, Quote, Response
-from pricebook.decision import Choice, Listings
-from pricebook.market import Market, Spec
-from pricebook.offpolicy import (
+from pricebook.pricing.arms import EXPLORE, Arm
+from pricebook.pricing.decision import Choice, Listings
+from pricebook.pricing.offpolicy import (
     Estimate,
     Quoted,
     doubly_robust,
@@ -43,14 +42,15 @@ from pricebook.offpolicy import (
     overall,
     within_arm,
 )
-from pricebook.quote import Terms, offers
+from pricebook.pricing.quote import Terms, offers
 from pricebook.signals import Event, Windows
-from serving.bundle import KIND, About, Bundle, Forecasts
-from serving.desk import Desk
-from serving.journal import Journal
-from serving.offers import Offers
-from serving.schemas import QuoteRequest
-from serving.signing import KeyRing
+from pricebook.simulation.market import Market, Spec
+from serving.http.schemas import QuoteRequest
+from serving.quotes.bundle import KIND, About, Bundle, Forecasts
+from serving.quotes.offers import Offers
+from serving.quotes.quoter import Desk
+from serving.quotes.signing import KeyRing
+from serving.state.daily_log import Journal
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -106,7 +106,7 @@ def shop(seed: int) -> Shop:
 
 
 def _bundle(market: Market, history: list[Week]) -> Bundle:
-    from models import response
+    from models.response import model as response
 
     count, skus, seed = market.spec.skus, names(market), market.spec.seed
     nobody = pd.DataFrame(columns=["sku", "zone", "segment", "period", "units"])

@@ -24,11 +24,12 @@ from rich.console import Console
 
 from benchmarks.report import Bar, Plot, show, write
 from benchmarks.simulated import Week, names, panel, play, seeds_asked
-from pricebook import guardrails, money
-from pricebook.cannibalisation import opportunity_cost
+from pricebook import money
 from pricebook.config import Quote, Response
-from pricebook.decision import Decision, Listings, decide_many
-from pricebook.market import Market, Offer, Spec, State
+from pricebook.pricing import guardrails
+from pricebook.pricing.cannibalisation import opportunity_cost
+from pricebook.pricing.decision import Decision, Listings, decide_many
+from pricebook.simulation.market import Market, Offer, Spec, State
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -167,7 +168,7 @@ def best(at: Shop, policies: Iterable[Policy]) -> dict[str, float]:
 
 def ours(at: Shop) -> Policy:
     """The response model's prices through the guardrails, as the service decides them."""
-    from models import response
+    from models.response import model as response
 
     nobody = pd.DataFrame(columns=["sku", "zone", "segment", "period", "units"])
     model = response.fit(panel(at.market, at.history, "all"), nobody, Response(), at.seed)

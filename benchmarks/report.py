@@ -17,8 +17,8 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from pipelines.files import atomic_path, read_json, write_json
 from pricebook.config import REPO_ROOT
+from pricebook.files import atomic_path, read_json, write_json
 
 RESULTS = Path(__file__).parent / "results"
 PAGE = REPO_ROOT / "docs" / "benchmarks.md"

@@ -24,10 +24,10 @@ from numpy.typing import NDArray
 from benchmarks.panel import benchmark_panel
 from benchmarks.report import Bar, Plot, show, write
 from benchmarks.simulated import Simulated, simulated
-from models.controls import coded, controls, log_price, means, usable
-from models.evidence import evidence
-from models.orthogonal import residuals
-from models.response import ResponseModel, fit
+from models.response.controls import coded, controls, log_price, means, usable
+from models.response.evidence import evidence
+from models.response.model import ResponseModel, fit
+from models.response.residuals import residuals
 from pricebook.config import Response
 
 Floats = NDArray[np.float64]

@@ -1,6 +1,6 @@
 """What an expert would otherwise forecast with: AutoETS and LightGBM, by their own libraries.
 
-Each takes a history and a plan as `models.demand` does (sku, zone, period, units, price, display,
+Each takes a history and a plan as `models.demand.model` does (sku, zone, period, units, price, display,
 mailer, …, a plan without units) and returns sku, zone, period and its forecast. LightGBM's settings
 were chosen on cut-offs 28 to 40, as ours were.
 """

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pricebook.market import Market, Offer, Spec, State, Totals
+from pricebook.simulation.market import Market, Offer, Spec, State, Totals
 
 Floats = NDArray[np.float64]
 

@@ -3,7 +3,7 @@
     python -m benchmarks.training
 
 Both learn the same 20,000 sequences of 52 steps by 16 inputs in the same batches, on a CPU, through
-the path their users take: ours `models.forecaster.train` on its own batches, theirs
+the path their users take: ours `models.demand.network.train` on its own batches, theirs
 `NeuralForecast.fit`. Both have an encoder LSTM of the same width and end in the same quantiles four
 steps ahead; ours reads a plan with a second LSTM besides. Each first epoch warms up and is not
 timed; what is done before it (tracing, windows, a data loader) is not either.
@@ -58,7 +58,7 @@ def ours(sequences: Sequences, epochs: int) -> list[float]:
     import keras
     import tensorflow as tf
 
-    from models import forecaster
+    from models.demand import network as forecaster
 
     keras.utils.set_random_seed(SEED)
     tf.config.experimental.enable_op_determinism()
@@ -73,7 +73,7 @@ def ours(sequences: Sequences, epochs: int) -> list[float]:
 
 
 def _inputs(sequences: Sequences) -> dict[str, Any]:
-    from models.lifts import FEATURES
+    from models.demand.own_history import FEATURES
 
     count = len(sequences.units)
     past = np.concatenate([sequences.units[..., None], sequences.others], axis=-1)[:, :STEPS]

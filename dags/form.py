@@ -1,7 +1,7 @@
 """The fields of the two trigger forms.
 
 A field left empty means: what params.yaml says. Airflow checks the types and ranges before a run
-starts; `pipelines.run.apply_form` puts the filled ones over params.yaml.
+starts; `pipelines.inputs.apply_form` puts the filled ones over params.yaml.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ from airflow.sdk import Asset, dag, task
 
 from dags.form import refresh_form
 from dags.stage import RETRIES, run_id, stage
-from pipelines.run import refresh_inputs
+from pipelines.inputs import refresh_inputs
 
 
 @task(**RETRIES)

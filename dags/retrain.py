@@ -25,7 +25,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from dags.form import MODELS, retrain_form
 from dags.stage import form, stage
-from pipelines.run import retrain_inputs
+from pipelines.inputs import retrain_inputs
 
 
 @task

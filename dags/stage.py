@@ -12,7 +12,7 @@ from typing import Any
 from airflow.sdk import get_current_context
 from airflow.sdk.exceptions import AirflowFailException
 
-from pipelines.run import Inputs
+from pipelines.inputs import Inputs
 from pricebook.config import Settings
 from pricebook.errors import PricebookError
 

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models import network
-from models.hierarchy import LEVELS
-from models.response import ResponseModel, Tables
+from models.response import network
+from models.response.model import ResponseModel, Tables
+from models.response.segments import EVERYONE
+from models.response.shrinkage import LEVELS
 from models.runtime import FORMAT, MODEL, TABLES, ResponseRuntime, Series, Vocabulary
-from models.segments import EVERYONE
 
 Floats = NDArray[np.float64]
 

@@ -147,7 +147,7 @@ class ResponseRuntime:
         return self._run(self.vocabulary.indices(rows), np.zeros((len(rows), 1)))[1]
 
     def stderr(self, rows: Sequence[Series]) -> Floats:
-        """[n]: of each elasticity, by the delta method (see `models.response`)."""
+        """[n]: of each elasticity, by the delta method (see `models.response.model`)."""
         indices = self.vocabulary.indices(rows)
         value = self._run(indices, np.zeros((len(rows), 1)))[1]
         return stderr(value, self.vocabulary.variance(indices))

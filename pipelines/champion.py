@@ -2,7 +2,7 @@
 
 Every bundle that was promoted is kept for a while under what it was built from, so the champion
 before can be put back as it was, and a past quote decided anew from what decided it
-(`pipelines.replay`).
+(`pipelines.reports.replay`).
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipelines.files import atomic_dir, atomic_path, read_json
+from pipelines.bundle import write_bundle
 from pricebook.config import Params, Settings
 from pricebook.errors import ServiceError
+from pricebook.files import atomic_dir, atomic_path, read_json
 
 log = logging.getLogger("pricebook.champion")
 
@@ -83,7 +84,6 @@ def canary(params: Params, settings: Settings) -> dict[str, Any]:
     """
     from ledger import last_verdicts, open_ledger
     from models.registry import CHAMPION, Registry
-    from pipelines.promote import write_bundle
 
     registry = Registry(settings)
     champion = registry.aliased(CHAMPION)

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines import lineage
-from pipelines.files import atomic_dir, write_json
 from pricebook.config import Params, Settings
 from pricebook.errors import ConfigError, EmptyHistory, LeakageError, SourceError
+from pricebook.files import atomic_dir, write_json
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir

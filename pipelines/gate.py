@@ -14,18 +14,18 @@ import numpy as np
 import pandas as pd
 
 from pipelines import lineage
-from pipelines.files import write_json
 from pipelines.train import panel
 from pricebook.config import Gate, Params, Settings
 from pricebook.errors import RegistryError
+from pricebook.files import write_json
 from pricebook.verdict import GateCheck, Verdict, at_least, at_most
 
 if TYPE_CHECKING:
-    from models.backtest import HeldOut
-    from models.demand import DemandModel
-    from models.judge import Market
+    from models.demand.model import DemandModel
+    from models.evaluation.holdout import HeldOut
+    from models.evaluation.profit import Market
     from models.registry import Registry
-    from models.response import ResponseModel
+    from models.response.model import ResponseModel
 
 log = logging.getLogger("pricebook.gate")
 
@@ -97,7 +97,7 @@ def _identity(as_of: date, challenger: Mapping[str, str], champion: Mapping[str,
 
 
 def _held_out(as_of: date, params: Params, settings: Settings) -> HeldOut:
-    from models.backtest import hold_out
+    from models.evaluation.holdout import hold_out
 
     return hold_out(panel(as_of, params, settings), params.train.horizon)
 
@@ -111,7 +111,7 @@ def _checks(
     challenger: Mapping[str, str],
     champion: Mapping[str, str],
 ) -> tuple[GateCheck, ...]:
-    from models.judge import market
+    from models.evaluation.profit import market
 
     book = pd.read_parquet(settings.features / "price_book.parquet")
     judge = market(held, book, params.train.response.folds)
@@ -140,9 +140,9 @@ def _load(
     market: Market,
     params: Params,
 ) -> Pair:
-    from models import backtest
-    from models.demand import DemandModel
-    from models.response import ResponseModel
+    from models.demand.model import DemandModel
+    from models.evaluation import holdout as backtest
+    from models.response.model import ResponseModel
 
     saved = {name: registry.download(name, versions[name], folder / name) for name in versions}
     demand, response = DemandModel.load(saved["demand"]), ResponseModel.load(saved["response"])
@@ -248,7 +248,8 @@ def _profit_check(new: Pair, old: Pair | None, market: Market, params: Params) -
 
 
 def _parity_check(as_of: date, params: Params, settings: Settings) -> GateCheck:
-    from pipelines.materialize import open_store, parity
+    from pipelines.checks.parity import parity
+    from pipelines.materialize import open_store
 
     sample = params.gate.parity_sample
     found = parity(open_store(settings), as_of, sample, params.train.seed)

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines import lineage
-from pipelines.files import atomic_dir, write_json
 from pipelines.sources import Source, connect, open_source, quoted
 from pricebook.config import Params, Settings, cutoff
 from pricebook.contract import TABLES
 from pricebook.errors import EmptyHistory
+from pricebook.files import atomic_dir, write_json
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection, DuckDBPyRelation

@@ -12,9 +12,9 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from pipelines.files import atomic_dir, read_json, write_json
 from pricebook.config import Settings
 from pricebook.errors import LineageError
+from pricebook.files import atomic_dir, read_json, write_json
 
 log = logging.getLogger("pricebook.lineage")
 

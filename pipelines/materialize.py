@@ -16,11 +16,10 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.agreement import Comparison, compare
-from pipelines.files import atomic_path, read_json, write_json
 from pricebook.config import REPO_ROOT, Params, Settings, cutoff
 from pricebook.errors import EmptyHistory, LeakageError
-from pricebook.store import online_settings, registry_settings, store_folder
+from pricebook.feature_store import online_settings, registry_settings, store_folder
+from pricebook.files import atomic_path, read_json, write_json
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -70,8 +69,13 @@ def _is_registered(store: FeatureStore, settings: Settings) -> bool:
 
 def register(store: FeatureStore, settings: Settings) -> None:
     """Register entities, views and services over this home's feature files."""
-    repo = runpy.run_path(str(REPO_ROOT / "feature_repo" / "definitions.py"))
-    store.apply(list(repo["definitions"](settings.features).values()))
+    definitions = feature_repo()["definitions"]
+    store.apply(list(definitions(settings.features).values()))
+
+
+def feature_repo() -> dict[str, Any]:
+    """The names that feature_repo/definitions.py defines. Feast runs it by path, and so do we."""
+    return runpy.run_path(str(REPO_ROOT / "feature_repo" / "definitions.py"))
 
 
 def _config(settings: Settings) -> Any:
@@ -249,32 +253,6 @@ def online_rows(
     return [{name: found[name][n] for name in found} for n in range(len(entity_rows))]
 
 
-def parity(store: FeatureStore, as_of: date, sample: int, seed: int) -> dict[str, Any]:
-    """Offline features at the cut-off against what is served online, for a sample of keys.
-
-    Returns:
-        compared: values compared; mismatched: "service feature key: offline, online" of those that
-        differ; max_abs_diff: the largest difference between two numbers.
-    """
-    instant = cutoff(as_of, _manifest(store)["timezone"])
-    folder = Path(str(store.config.repo_path))
-    found = Comparison()
-    for service in SERVICES:
-        keys = _sampled_keys(folder, service, sample, seed)
-        offline = training_frame(store, service, keys.assign(event_timestamp=instant))
-        online = online_rows(store, service, keys.to_dict("records"))
-        found += compare(service, list(keys.columns), offline, online)
-    return found.as_dict()
-
-
-def _sampled_keys(folder: Path, service: str, sample: int, seed: int) -> pd.DataFrame:
-    import pandas as pd
-
-    found = []
-    for view in SERVICES[service]:
-        record = folder / f"{view}.pushed.parquet"
-        if not record.exists():
-            raise EmptyHistory(f"Nothing was materialized. Received: no {record}")
-        keys = pd.read_parquet(record)
-        found.append(keys.sample(min(sample, len(keys)), random_state=seed, ignore_index=True))
-    return pd.concat(found, axis=1, join="inner")
+def store_timezone(store: FeatureStore) -> str:
+    """The shop's time zone, as the features were built with."""
+    return str(_manifest(store)["timezone"])

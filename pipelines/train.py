@@ -15,16 +15,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines import lineage
-from pipelines.files import write_json
 from pricebook.config import Params, Settings, cutoff
 from pricebook.errors import ConfigError, EmptyHistory
+from pricebook.files import write_json
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-    from models.demand import DemandModel
-    from models.response import ResponseModel
+    from models.demand.model import DemandModel
+    from models.response.model import ResponseModel
 
 log = logging.getLogger("pricebook.train")
 
@@ -95,7 +95,7 @@ def fit(model: str, as_of: date, params: Params, settings: Settings, on_epoch: O
 def save(model: DemandModel | ResponseModel, folder: Path) -> None:
     """Write all that is registered of a model: its own files, and a response model's export."""
     from models.export import export
-    from models.response import ResponseModel
+    from models.response.model import ResponseModel
 
     model.save(folder)
     if isinstance(model, ResponseModel):
@@ -129,7 +129,9 @@ def panel(as_of: date, params: Params, settings: Settings) -> pd.DataFrame:
 
 
 def _fit_demand(as_of: date, params: Params, settings: Settings, on_epoch: OnEpoch) -> Fitted:
-    from models import backtest, demand, plots
+    from models.demand import model as demand
+    from models.evaluation import holdout as backtest
+    from models.evaluation import plots
 
     spec = params.train
     held = backtest.hold_out(panel(as_of, params, settings), spec.horizon)
@@ -158,7 +160,9 @@ def _fit_demand(as_of: date, params: Params, settings: Settings, on_epoch: OnEpo
 def _fit_response(as_of: date, params: Params, settings: Settings, on_epoch: OnEpoch) -> Fitted:
     import pandas as pd
 
-    from models import backtest, plots, response
+    from models.evaluation import holdout as backtest
+    from models.evaluation import plots
+    from models.response import model as response
 
     spec = params.train
     held = backtest.hold_out(panel(as_of, params, settings), spec.horizon)

@@ -30,12 +30,12 @@ from typing import TYPE_CHECKING, Any
 from ledger import Failure, clock, open_ledger
 from pipelines import lineage
 from pipelines.checks import quarantine
-from pipelines.checks.asked import Asked, reject_unknown
 from pipelines.checks.measures import Calendar, Figure, figure
 from pipelines.checks.outcomes import Outcome, Record, tell
-from pipelines.files import atomic_dir, write_json
+from pipelines.checks.plan import Asked, reject_unknown
 from pricebook.config import Params, Settings, Severity
 from pricebook.contract import Check, Rule
+from pricebook.files import atomic_dir, write_json
 
 if TYPE_CHECKING:
     import duckdb

@@ -33,7 +33,7 @@ def build(folder: Path, settings: Settings) -> str:
     os.environ["BENTOML_DO_NOT_TRACK"] = "True"
     import bentoml
 
-    from serving import bundle as bundles
+    from serving.quotes import bundle as bundles
 
     bundle = bundles.load(folder)
     bundles.check(bundle)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from prometheus_client import Counter, Gauge
 
-from serving.offers import FALLBACKS, Kind, Ready
+from serving.quotes.offers import FALLBACKS, Kind, Ready
 
 Tally = dict[Kind, tuple[int, int, int]]
 

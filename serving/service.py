@@ -17,10 +17,10 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route as Page
 
 from pricebook.config import Settings
-from serving.lane import Lane, Route
+from serving.http.docs_page import PAGE
+from serving.http.middleware import Lane, Route
+from serving.http.openapi import description
 from serving.logs import structured
-from serving.openapi import description
-from serving.page import PAGE
 
 ROUTES: dict[str, Route] = {}
 
@@ -59,8 +59,8 @@ class PricebookService:
     """Fair, explainable prices in milliseconds."""
 
     def __init__(self) -> None:
-        from serving.answers import Answers
-        from serving.champion import settle
+        from serving.http.handlers import Answers
+        from serving.state.champion import settle
 
         structured()
         self.answers = Answers.opened(Settings(), packed=_packed())

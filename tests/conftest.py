@@ -106,7 +106,7 @@ def _orders() -> pd.DataFrame:
 @pytest.fixture(scope="session")
 def pricebook(kiosk: Path) -> Callable[..., Result]:
     """Run a `pricebook` command in the kiosk, or with its params in another home."""
-    from pipelines.cli import app
+    from cli.main import app
 
     import_module("dvc")  # its log keeps the stream it finds first, and CliRunner closes its own
 

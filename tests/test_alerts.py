@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from cli.alerts import app
 from ledger import Failure, clock, find_alert, list_alerts, open_ledger, raise_alert
-from pipelines.alerts import app
 from pricebook.config import Settings, Severity
 
 SEEN = datetime(2026, 3, 2, 6, tzinfo=UTC)

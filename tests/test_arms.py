@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pricebook.arms import CANARY, CHAMPION, CONTROL, EXPLORE, Arm, assign, uniform
 from pricebook.config import Experiment
+from pricebook.pricing.arms import CANARY, CHAMPION, CONTROL, EXPLORE, Arm, assign, uniform
 
 NAMES = [f"shopper {number}" for number in range(20_000)]
 SPLIT = Experiment(control=0.05, canary=0.1, explore=0.2)

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.backtest import largest_series
+from pipelines.reports.backtest import largest_series
 from pricebook.errors import ConfigError, EmptyHistory, SourceError
 
 KEY = ["sku", "zone", "period"]

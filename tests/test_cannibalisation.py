@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from pricebook.cannibalisation import opportunity_cost
 from pricebook.config import Quote
-from pricebook.decision import Listings, decide_many
-from pricebook.market import Market, Offer, Spec
+from pricebook.pricing.cannibalisation import opportunity_cost
+from pricebook.pricing.decision import Listings, decide_many
+from pricebook.simulation.market import Market, Offer, Spec
 
 SKUS = 6
 PLACES = np.array([0, 0, 0, 1, 1, 2])

@@ -5,12 +5,12 @@ import json
 import pytest
 from typer.testing import CliRunner
 
+from cli.main import app
 from pipelines import champion
-from pipelines.cli import app
-from pipelines.files import read_json
 from pipelines.promote import promote
 from pricebook.config import Settings
 from pricebook.errors import ServiceError
+from pricebook.files import read_json
 
 
 def bundle(folder, version):

@@ -23,7 +23,7 @@ import time
 from datetime import UTC, datetime
 from pricebook.config import Settings
 from pricebook.signals import Event
-from serving.answers import Answers
+from serving.http.handlers import Answers
 answers = Answers.opened(Settings(), packed=None)
 now = datetime.now(UTC)
 answers.live.take([Event("e1", now, "stock", "milk", on_hand=3)], now)

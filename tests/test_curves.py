@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from pricebook.curves import (
+from pricebook.pricing.curves import (
     ConstantElasticity,
     Curve,
     Linear,

@@ -8,10 +8,10 @@ from datetime import date
 
 import pytest
 
-from pipelines.files import write_json
-from pipelines.run import apply_form, refresh_inputs, retrain_inputs
+from pipelines.inputs import apply_form, refresh_inputs, retrain_inputs
 from pricebook.config import REPO_ROOT, Settings, load_params
 from pricebook.errors import ConfigError, EmptyHistory
+from pricebook.files import write_json
 
 HEAVY = ["tensorflow", "keras", "great_expectations", "feast", "mlflow", "dvc", "bentoml", "pandas"]
 

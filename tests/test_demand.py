@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from models.demand import DemandModel, conformal_spread, fit, four_period_mean
+from models.demand.model import DemandModel, conformal_spread, fit, four_period_mean
 from pricebook.config import Demand
 from pricebook.errors import EmptyHistory
 from pricebook.metrics import coverage, wape

@@ -5,8 +5,8 @@ import io
 import pytest
 from rich.console import Console
 
-from pipelines.demo.board import Board, Step
-from pipelines.demo.summary import Asked, Money, quotes, rows, verdict
+from cli.demo.progress import Board, Step
+from cli.demo.summary import Asked, Money, quotes, rows, verdict
 
 
 @pytest.fixture

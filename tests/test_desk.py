@@ -10,14 +10,14 @@ from test_service import BOOK, _bundle, _online_store
 
 from pricebook.config import Settings
 from pricebook.signals import Event
-from serving.champion import Champion
-from serving.desk import Desk
-from serving.journal import Journal
-from serving.live import Live
-from serving.online import Shoppers
-from serving.schemas import QuoteRequest
-from serving.signing import load
-from serving.switch import Switch
+from serving.http.schemas import QuoteRequest
+from serving.live.live_features import Live
+from serving.quotes.quoter import Desk
+from serving.quotes.signing import load
+from serving.state.champion import Champion
+from serving.state.daily_log import Journal
+from serving.state.kill_switch import Switch
+from serving.state.online_store import Shoppers
 
 START = datetime(2026, 1, 5, 12, tzinfo=UTC)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.elasticities import least_squares
+from pipelines.reports.elasticities import least_squares
 from pricebook.errors import ConfigError, EmptyHistory
 
 TRUTH = -2.0

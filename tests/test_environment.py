@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
-from pricebook.environment import Shop
-from pricebook.market import Market, Spec
+from pricebook.simulation.environment import Shop
+from pricebook.simulation.market import Market, Spec
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 import pytest
 
 from pricebook.signals import Event
-from serving.events import EventsRequest
-from serving.refusal import Refusal, parse
+from serving.http.errors import Refusal, parse
+from serving.http.event_schemas import EventsRequest
 
 STOCK = {
     "event_id": "e1",

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from pricebook.exploration import LEAST, chances, drawn
+from pricebook.pricing.exploration import LEAST, chances, drawn
 
 sizes = st.tuples(st.integers(1, 4), st.integers(1, 12))
 reaches = st.integers(1, 10)

@@ -21,7 +21,7 @@ SKUS, PERIODS = 20, 40
 
 @pytest.fixture(scope="module")
 def model():
-    from models.response import fit
+    from models.response.model import fit
 
     random = np.random.default_rng(5)
     size = SKUS * PERIODS
@@ -71,7 +71,7 @@ def test_the_export_of_another_model_is_told_apart(model, runtime):
     import keras
 
     from models.export import every_series, export_error
-    from models.response import ResponseModel
+    from models.response.model import ResponseModel
 
     other = ResponseModel(keras.models.clone_model(model.keras), model.tables)
     assert export_error(other, runtime, every_series(model)) > 1e-2

@@ -44,7 +44,7 @@ def segments(featured):
 
 @pytest.fixture(scope="module")
 def response(history, segments):
-    from models.response import fit
+    from models.response.model import fit
 
     return fit(history, segments, Response(epochs=5), seed=7)
 
@@ -98,7 +98,7 @@ def test_what_is_said_of_shoppers_changes_no_feature(featured, params, tmp_path)
 
 
 def test_the_demand_model_reads_no_protected_column(history, told):
-    from models.demand import fit
+    from models.demand.model import fit
 
     quick, last = Demand(epochs=1, max_series=20), history.period.max() - pd.Timedelta(weeks=3)
 
@@ -111,7 +111,7 @@ def test_the_demand_model_reads_no_protected_column(history, told):
 
 
 def test_the_response_model_reads_no_protected_column(told, segments, response):
-    from models.response import fit
+    from models.response.model import fit
 
     found = fit(told, segments.assign(age=1), Response(epochs=5), seed=7).elasticities()
     pd.testing.assert_frame_equal(found, response.elasticities())
@@ -132,6 +132,6 @@ def test_the_exported_model_takes_a_product_a_segment_and_a_price(response, tmp_
 
 
 def test_the_service_asks_of_a_shopper_only_segment_and_consent():
-    from serving.online import FEATURES
+    from serving.state.online_store import FEATURES
 
     assert set(FEATURES) == {"shopper:segment", "shopper:consent_personalised"}

@@ -6,19 +6,18 @@ from datetime import date
 import pandas as pd
 import pytest
 
-from pipelines.agreement import compare, distance
+from pipelines.checks.parity import compare, distance, parity
 from pipelines.materialize import (
     KEYS,
     _config,
     materialize,
     online_rows,
     open_store,
-    parity,
     training_frame,
 )
 from pricebook.config import REPO_ROOT, Settings, cutoff
 from pricebook.errors import EmptyHistory
-from pricebook.store import online_settings, redis_address, registry_settings
+from pricebook.feature_store import online_settings, redis_address, registry_settings
 
 AS_OF = date(2018, 1, 1)
 

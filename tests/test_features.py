@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 
 from pipelines.featurize import featurize
-from pipelines.files import read_json
 from pricebook.config import Costs, Featurize, Params, Settings, Shop
 from pricebook.errors import ConfigError, EmptyHistory, SourceError
 from pricebook.features.calendar import Calendar, period_of, step, whole_periods
+from pricebook.files import read_json
 
 MONDAY = date(2024, 1, 1)
 WEEKS = 8

@@ -8,12 +8,12 @@ import pandas as pd
 import pytest
 from conftest import AS_OF
 
+from cli.demo import on_free_ports
+from cli.servers import price_service
+from cli.servers.launch import names_up, start, stop_since
 from models.registry import CHAMPION, Registry
-from pipelines.demo import on_free_ports
 from pipelines.gate import gate
 from pipelines.promote import promote
-from pipelines.servers import price_service
-from pipelines.servers.launch import names_up, start, stop_since
 from pipelines.train import Fitted, fit, save
 from pricebook.config import Settings
 

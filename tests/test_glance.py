@@ -2,8 +2,8 @@
 
 import pytest
 
-from serving import glance
-from serving.glance import Glance
+from serving.state import cache as glance
+from serving.state.cache import Glance
 
 
 @pytest.fixture

@@ -5,9 +5,10 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from pricebook import guardrails, money
+from pricebook import money
 from pricebook.config import Quote as Limits
-from pricebook.guardrails import Bounds
+from pricebook.pricing import guardrails
+from pricebook.pricing.guardrails import Bounds
 
 LIMITS = Limits(competitor_band=0.10, max_step=0.15, max_markdown=0.30)
 

@@ -29,7 +29,7 @@ def test_a_stage_has_one_name_on_five_surfaces(stage):
 
 
 def _commands():
-    from pipelines.cli import app
+    from cli.main import app
 
     return app.registered_commands
 
@@ -39,7 +39,7 @@ def test_the_params_file_is_keyed_by_stage():
 
 
 @pytest.mark.parametrize(
-    "module", ["pipelines.cli", "pipelines.train", "pipelines.gate", "pipelines.promote"]
+    "module", ["cli.main", "pipelines.train", "pipelines.gate", "pipelines.promote"]
 )
 def test_importing_a_stage_loads_no_heavy_framework(module):
     heavy = ("tensorflow", "great_expectations", "feast", "mlflow", "dvc", "airflow", "bentoml")

@@ -11,10 +11,10 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.files import read_json
 from pipelines.ingest import ingest, resolve_as_of
 from pricebook.config import REPO_ROOT, Ingest, Params, Settings, Shop, TableFile, load_params
 from pricebook.errors import EmptyHistory, SourceError
+from pricebook.files import read_json
 
 ORDERS = """order_id,ordered_at,sku,quantity,net_amount
 1,2025-01-01 23:30,a,1,1.00
@@ -174,7 +174,7 @@ def large(home, tmp_path):
 def killed_while_writing(settings: Settings) -> None:
     """Run `pricebook ingest` in a process of its own; kill -9 it half-way."""
     process = subprocess.Popen(
-        [sys.executable, "-c", "from pipelines.cli import app; app()", "ingest"],
+        [sys.executable, "-c", "from cli.main import app; app()", "ingest"],
         env={"PRICEBOOK_HOME": str(settings.home), "PRICEBOOK_PARAMS": str(settings.params)},
         cwd=REPO_ROOT,
         stdout=subprocess.DEVNULL,

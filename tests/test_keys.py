@@ -8,15 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from cli.main import app
 from ledger import keys, open_ledger
 from ledger.clock import now
 from ledger.keys import Grant, Key, Keys, Refused, Scope
 from ledger.signing_keys import signing_keys
-from pipelines.cli import app
 from pricebook.config import Settings
 from pricebook.errors import LedgerError
-from serving.guard import ANYONE, Bucket, Guard, keys_in
-from serving.refusal import Refusal
+from serving.http.api_keys import ANYONE, Bucket, Guard, keys_in
+from serving.http.errors import Refusal
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)

@@ -7,8 +7,8 @@ import pytest
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
-from serving import lane
-from serving.lane import Lane, Route
+from serving.http import middleware as lane
+from serving.http.middleware import Lane, Route
 
 
 async def echo(call):

@@ -10,8 +10,8 @@ import pytest
 
 from pricebook.config import Settings
 from pricebook.signals import Event
-from serving.eventlog import EventLog
-from serving.live import Live, Taken
+from serving.live.event_log import EventLog
+from serving.live.live_features import Live, Taken
 
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -43,8 +43,8 @@ def stored(registered, home):
 @pytest.fixture(autouse=True)
 def no_rest(monkeypatch):
     """A push by hand is not put off."""
-    monkeypatch.setattr("serving.pushes.REST", 0)
-    monkeypatch.setattr("serving.pushes.RETRY", 0)
+    monkeypatch.setattr("serving.live.push_queue.REST", 0)
+    monkeypatch.setattr("serving.live.push_queue.RETRY", 0)
 
 
 @pytest.fixture

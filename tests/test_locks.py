@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.locks import Held, Life, Locks
+from serving.quotes.locks import Held, Life, Locks
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 TTL = 900  # seconds

@@ -5,10 +5,10 @@ import logging
 from datetime import datetime
 
 from pricebook.signals import Event
-from serving.answers import _sold
-from serving.eventlog import EventLog
-from serving.journal import Journal
+from serving.http.handlers import _sold
+from serving.live.event_log import EventLog
 from serving.logs import Lines
+from serving.state.daily_log import Journal
 
 NOON = datetime.fromisoformat("2026-01-05T12:00:00+00:00")
 

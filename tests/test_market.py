@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pricebook.config import REPO_ROOT
-from pricebook.market import Market, Offer, Spec
+from pricebook.simulation.market import Market, Offer, Spec
 
 
 @pytest.fixture(scope="module")

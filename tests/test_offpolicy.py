@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from benchmarks.offpolicy import fit_demand, modelled
-from pricebook.decision import Choice
-from pricebook.offpolicy import (
+from pricebook.pricing.decision import Choice
+from pricebook.pricing.offpolicy import (
     NORMAL,
     Estimate,
     Evidence,

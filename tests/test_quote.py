@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pricebook import money
-from pricebook.arms import Arm
 from pricebook.config import Quote as Limits
-from pricebook.decision import Listings
-from pricebook.quote import EVERYBODY, EVERYONE, Shopper, Terms, list_offers, offers, terms
+from pricebook.pricing.arms import Arm
+from pricebook.pricing.decision import Listings
+from pricebook.pricing.quote import EVERYBODY, EVERYONE, Shopper, Terms, list_offers, offers, terms
 
 LIMITS = Limits(competitor_band=0.2, max_step=0.5)
 ELASTICITY = {EVERYONE: -2.0, "deal seeker": -6.0, "regular": -1.2}

@@ -7,9 +7,9 @@ import pytest
 from test_desk import START, Shop, home, limited, trained  # noqa: F401 (fixtures)
 from typer.testing import CliRunner
 
+from cli.main import app
 from pipelines.champion import put_in_service
-from pipelines.cli import app
-from pipelines.replay import decided_anew, past
+from pipelines.reports.replay import decided_anew, past
 from pricebook.errors import ServiceError
 from pricebook.signals import Event
 
@@ -112,7 +112,7 @@ def test_the_latest_quotes_are_listed(shop):
 
 def test_an_order_that_names_its_quote_is_in_the_quote_log(shop):
     quote = shop.quote(customer_id="ann")
-    from serving.answers import _sold
+    from serving.http.handlers import _sold
 
     order = Event("o1", START, "order", "milk", quantity=2, quote_id=quote["quote_id"])
     _sold(shop.journal, [order], START)

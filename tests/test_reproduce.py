@@ -5,8 +5,8 @@ import shutil
 import pytest
 from typer.testing import CliRunner
 
-from pipelines.cli import app
-from pipelines.reproduce import reproduce
+from cli.main import app
+from pipelines.reports.reproduce import reproduce
 from pricebook.config import Settings
 from pricebook.errors import LineageError, RegistryError
 

@@ -77,7 +77,7 @@ def market() -> Market:
 
 @pytest.fixture(scope="module")
 def model(market):
-    from models.response import fit
+    from models.response.model import fit
 
     return fit(market.panel, market.segments, PARAMS, seed=7)
 
@@ -89,7 +89,7 @@ def everyone(model):
 
 
 def quick(panel, segments=None, **params):
-    from models.response import fit
+    from models.response.model import fit
 
     empty = pd.DataFrame(columns=["sku", "zone", "segment", "period", "units", "price"])
     return fit(panel, empty if segments is None else segments, Response(epochs=60, **params), 7)
@@ -131,10 +131,11 @@ def test_segments_deviate_as_they_do_in_truth(model):
 
 
 def test_the_network_reaches_the_mode_that_the_hierarchy_gives_exactly(model, market):
-    from models import network, response
-    from models.controls import coded, usable
-    from models.evidence import evidence
-    from models.orthogonal import residuals
+    from models.response import model as response
+    from models.response import network
+    from models.response.controls import coded, usable
+    from models.response.evidence import evidence
+    from models.response.residuals import residuals
 
     rows = usable(coded(market.panel))
     seen = evidence(residuals(rows, PARAMS.folds), SKUS, PARAMS.min_sales_periods)
@@ -146,14 +147,14 @@ def test_the_network_reaches_the_mode_that_the_hierarchy_gives_exactly(model, ma
 
 
 def test_the_same_seed_gives_the_same_model(model, market):
-    from models.response import fit
+    from models.response.model import fit
 
     again = fit(market.panel, market.segments, PARAMS, seed=7)
     pd.testing.assert_frame_equal(again.elasticities(), model.elasticities())
 
 
 def test_the_order_of_the_rows_does_not_matter(model, market):
-    from models.response import fit
+    from models.response.model import fit
 
     shuffled = market.panel.sample(frac=1, random_state=1)
     again = fit(shuffled, market.segments, PARAMS, seed=7)
@@ -161,7 +162,7 @@ def test_the_order_of_the_rows_does_not_matter(model, market):
 
 
 def test_progress_is_told_epoch_by_epoch(market):
-    from models.response import fit
+    from models.response.model import fit
 
     told = []
     fit(market.panel, market.segments, Response(epochs=5), 7, lambda *seen: told.append(seen))
@@ -170,7 +171,7 @@ def test_progress_is_told_epoch_by_epoch(market):
 
 
 def test_a_saved_model_loads_as_it_was(model, tmp_path):
-    from models.response import ResponseModel
+    from models.response.model import ResponseModel
 
     model.save(tmp_path)
     loaded = ResponseModel.load(tmp_path)
@@ -179,7 +180,8 @@ def test_a_saved_model_loads_as_it_was(model, tmp_path):
 
 
 def test_no_row_is_residualised_by_a_function_that_saw_it(market):
-    from models import controls, orthogonal
+    from models.response import controls
+    from models.response import residuals as orthogonal
 
     rows = controls.usable(controls.coded(market.panel))
     taken = rows[["display"]].to_numpy(float)
@@ -318,7 +320,7 @@ def test_a_shop_without_categories_has_no_rivals_within(market):
 
 
 def test_the_price_cut_under_another_name_is_no_control(market):
-    from models.controls import coded, controls
+    from models.response.controls import coded, controls
 
     cut = market.panel.assign(list_price=500.0, promotion=market.panel["price"] < 497.0)
     columns = [controls(coded(rows), promotions=True, rivals=False) for rows in (cut, market.panel)]
@@ -326,7 +328,7 @@ def test_the_price_cut_under_another_name_is_no_control(market):
 
 
 def test_weeks_without_a_sale_count_and_those_without_stock_do_not(market):
-    from models.controls import coded, usable
+    from models.response.controls import coded, usable
 
     rows = market.panel[market.panel["sku"] == "sku001"].copy()
     rows.iloc[[0, 5, 9], rows.columns.get_loc("units")] = 0

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from models.segments import EVERYONE, _shrunk, deviations, with_own_elasticity
+from models.response.segments import EVERYONE, _shrunk, deviations, with_own_elasticity
 
 SHARES = {"deal seeker": 0.25, "loyal": 0.45, "occasional": 0.3}
 APART = {"deal seeker": -0.9, "loyal": 0.5, "occasional": 0.0}

@@ -13,10 +13,10 @@ import httpx
 import psutil
 import pytest
 
-from pipelines.demo import on_free_ports
-from pipelines.servers import airflow_server, down, status, up
-from pipelines.servers.launch import Plan, alone, interruptible, recorded, start
-from pipelines.servers.processes import MARK, family, spawn, stop
+from cli.demo import on_free_ports
+from cli.servers import airflow_server, down, status, up
+from cli.servers.launch import Plan, alone, interruptible, recorded, start
+from cli.servers.processes import MARK, family, spawn, stop
 from pricebook.config import Settings
 from pricebook.errors import ServiceError
 
@@ -39,7 +39,7 @@ time.sleep(600)
 
 UP = """
 import signal, sys
-from pipelines.cli import main
+from cli.main import main
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job inherits it ignored
 sys.argv = ["pricebook", "up"]
 main()

@@ -21,8 +21,8 @@ from ledger import keys, open_ledger
 from ledger.clock import now
 from ledger.keys import Grant, Scope
 from pricebook.config import REPO_ROOT, Response, Settings
-from serving.schemas import ErrorReply, ForecastReply, QuoteReply
-from serving.signing import canonical, load
+from serving.http.schemas import ErrorReply, ForecastReply, QuoteReply
+from serving.quotes.signing import canonical, load
 
 NOW = datetime(2026, 1, 5, tzinfo=UTC)
 PERIODS = pd.date_range("2024-07-01", periods=78, freq="7D")
@@ -71,7 +71,7 @@ def _panel():
 
 def _bundle(folder: Path, version="1"):
     from models.export import export
-    from models.response import fit
+    from models.response.model import fit
 
     panel, segments = _panel()
     export(fit(panel, segments, Response(epochs=60, min_sales_periods=4), seed=7), folder)

@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from models.segments import deviations
+from models.response.segments import deviations
 from pipelines.featurize import featurize
 from pricebook.config import Featurize, Params, Settings, Shop
-from pricebook.market import SEGMENTS, Market, Spec
+from pricebook.simulation.market import SEGMENTS, Market, Spec
 
 MONDAY, WEEKS = date(2024, 1, 1), 60
 FOUND_AS = {"regular": "loyal", "occasional": "occasional", "deal seeker": "deal seeker"}

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from ledger.signing_keys import FILE, KEPT, OLDER_FILE, SETTLES, rotate
 from pricebook.config import Settings
 from pricebook.errors import ConfigError
-from serving.signing import SIGNED, KeyRing, canonical, load
+from serving.quotes.signing import SIGNED, KeyRing, canonical, load
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 RING = KeyRing({"new": b"n" * 32, "old": b"o" * 32}, current="new")

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 
-from models.substitutes import cannibalised, recent_units
+from models.response.cannibalisation import cannibalised, recent_units
 
 BOOK = pd.DataFrame(
     {

@@ -22,10 +22,10 @@ from hypothesis import strategies as st
 from ledger import Alert, clock, list_alerts, open_ledger, waive
 from pipelines.checks import quarantine
 from pipelines.checks.measures import Period, last_volume, partial_ends
-from pipelines.files import read_json
 from pipelines.validate import validate
 from pricebook.config import Featurize, Params, Settings, Shop
 from pricebook.errors import ConfigError, ContractBreach, SourceError
+from pricebook.files import read_json
 
 AS_OF = date(2026, 3, 9)  # a Monday
 DAYS, SKUS = 70, ("ale", "bread", "cheese")

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from models.grid import after, grain_of, to_grid
-from models.lifts import lifts
-from models.windows import WEEKLY, calendar, targets, training_pairs, windows
+from models.demand.grid import after, grain_of, to_grid
+from models.demand.own_history import lifts
+from models.demand.windows import WEEKLY, calendar, targets, training_pairs, windows
 
 
 def market(series=4, periods=20):

@@ -13,10 +13,10 @@ from benchmarks.report import Bar, Row
 from benchmarks.serving.home import Shop, asks, shopper
 from benchmarks.serving.load import Plan
 from benchmarks.serving.servers import loaded, pricebook
-from serving.answers import Answers
-from serving.champion import settle
-from serving.offers import Offers
-from serving.schemas import QuoteRequest
+from serving.http.handlers import Answers
+from serving.http.schemas import QuoteRequest
+from serving.quotes.offers import Offers
+from serving.state.champion import settle
 
 SIZE, BATCHES, ROUNDS, SECONDS = 1_000, 20, 3, 5.0
 FLOOR = 50_000

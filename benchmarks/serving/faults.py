@@ -19,8 +19,8 @@ from benchmarks.serving import breaking
 from benchmarks.serving.home import SKUS, Shop, asks, promote, shopper
 from benchmarks.serving.load import Plan
 from benchmarks.serving.servers import Client, Loading, Server, pricebook, until
-from pipelines.files import read_json, write_json
-from serving.offers import FALLBACKS
+from pricebook.files import read_json, write_json
+from serving.quotes.offers import FALLBACKS
 
 BEFORE, HOLD = 2.0, 4.0  # seconds of load without the fault, and with it
 REQUESTS = 100_000  # then the same again

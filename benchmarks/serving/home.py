@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipelines.files import atomic_dir, write_json
 from pricebook.config import Quote, Settings
+from pricebook.files import atomic_dir, write_json
 
 SKUS, MODELLED, SHOPPERS = 5_000, 200, 2_000
 PERIODS = pd.date_range("2024-07-01", periods=78, freq="7D")
@@ -78,7 +78,7 @@ def price_book() -> pd.DataFrame:
 
 def _bundle(folder: Path, book: pd.DataFrame) -> None:
     from models.export import export
-    from models.response import fit
+    from models.response.model import fit
     from pricebook.config import Response
 
     panel, segments = _panel(book.head(MODELLED))

@@ -24,7 +24,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pricebook.market import Market, Offer, Sales, Spec, State
+from pricebook.simulation.market import Market, Offer, Sales, Spec, State
 
 BERLIN = ZoneInfo("Europe/Berlin")
 OPENING = datetime(2025, 6, 2)  # noqa: DTZ001  a Monday, at the shop
