@@ -81,7 +81,7 @@ def ours(history: pd.DataFrame, plan: pd.DataFrame, train: Train) -> pd.DataFram
 
 
 def _four_weeks(history: pd.DataFrame, horizon: int) -> pd.DataFrame:
-    from models.demand.model import four_period_mean
+    from models.demand.baselines import four_period_mean
 
     return four_period_mean(history, horizon)
 

@@ -65,7 +65,9 @@ def _price_book(saved: Path, history: pd.DataFrame, settings: Settings) -> pd.Da
     from models.response.model import ResponseModel
 
     book = pd.read_parquet(settings.features / "price_book.parquet")
-    lost = cannibalised(ResponseModel.load(saved), book, recent_units(history))
+    response = ResponseModel.load(saved)
+    units = recent_units(history)
+    lost = cannibalised(response.elasticities(), response.cross(), book, units)
     return book.assign(cannibalised=lost)
 
 

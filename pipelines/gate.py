@@ -154,7 +154,7 @@ def _load(
         saved["response"],
         backtest.demand_metrics(forecast, held, count),
         backtest.department_wape(forecast, held, count),
-        market.own_prices(response, params.quote),
+        market.own_prices(response.elasticities(), response.cross(), params.quote),
     )
 
 

@@ -173,7 +173,7 @@ def _fit_response(as_of: date, params: Params, settings: Settings, on_epoch: OnE
     elasticities = model.elasticities()
     return Fitted(
         model,
-        backtest.response_metrics(model),
+        backtest.response_metrics(elasticities, model.summary),
         {
             "elasticities": plots.elasticities(elasticities),
             "price_response": plots.price_response(elasticities),

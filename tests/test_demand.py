@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from models.demand.model import DemandModel, conformal_spread, fit, four_period_mean
+from models.demand.baselines import four_period_mean
+from models.demand.model import DemandModel, conformal_spread, fit
 from pricebook.config import Demand
 from pricebook.errors import EmptyHistory
 from pricebook.metrics import coverage, wape

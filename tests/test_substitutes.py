@@ -1,7 +1,5 @@
 """What a model says a listing takes from the rest of its category, aligned with the price book."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pandas as pd
 
@@ -24,10 +22,7 @@ def said(cross):
     """A model as far as it is read: own elasticities of -2, and a cross one within SODA."""
     own = pd.DataFrame({"sku": ["cola", "lemonade"], "zone": "all", "elasticity": -2.0})
     others = own.assign(elasticity=cross, kind="category")
-    model = SimpleNamespace(
-        elasticities=lambda: own.assign(segment="everyone"), cross=lambda: others
-    )
-    return cannibalised(model, BOOK, UNITS)
+    return cannibalised(own.assign(segment="everyone"), others, BOOK, UNITS)
 
 
 def test_a_unit_gained_costs_a_share_of_what_its_category_earns():

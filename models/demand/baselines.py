@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 
 from models.demand import grid as dense
-from models.demand.model import long_frame
 
 SEASON = {"D": 7, "7D": 52, "MS": 12}  # periods after which demand repeats, by grain
 LONGEST_ETS_SEASON = 24  # beyond it exponential smoothing has more states than it can learn
@@ -30,6 +29,13 @@ def seasonal_naive(history: pd.DataFrame, horizon: int) -> pd.DataFrame:
     back = season if grid.shape[1] >= season else 1
     steps = np.arange(horizon) % back - back
     return _told(grid, horizon, grid.units[:, grid.shape[1] + steps])
+
+
+def four_period_mean(history: pd.DataFrame, horizon: int) -> pd.DataFrame:
+    """The mean of each series' last four periods, repeated over the horizon."""
+    grid = dense.to_grid(history)
+    mean = np.repeat(grid.units[:, -4:].mean(axis=1)[:, None], horizon, axis=1)
+    return _told(grid, horizon, mean)
 
 
 def auto_ets(history: pd.DataFrame, horizon: int) -> pd.DataFrame:
@@ -57,5 +63,5 @@ def auto_ets(history: pd.DataFrame, horizon: int) -> pd.DataFrame:
 
 
 def _told(grid: dense.Grid, horizon: int, mean: np.ndarray) -> pd.DataFrame:
-    frame = long_frame(grid.keys, dense.after(grid.periods, horizon))
+    frame = dense.long_frame(grid.keys, dense.after(grid.periods, horizon))
     return frame.assign(mean=np.asarray(mean, np.float64).ravel())

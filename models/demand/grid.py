@@ -189,6 +189,13 @@ def after(periods: pd.DatetimeIndex, horizon: int) -> pd.DatetimeIndex:
     return pd.date_range(periods[-1], periods=horizon + 1, freq=grain_of(periods))[1:]
 
 
+def long_frame(keys: pd.DataFrame, periods: pd.DatetimeIndex) -> pd.DataFrame:
+    """Columns sku, zone, period and step (from 1): one row per series and period."""
+    repeated = keys[KEY].loc[keys.index.repeat(len(periods))].reset_index(drop=True)
+    steps = np.tile(np.arange(1, len(periods) + 1), len(keys))
+    return repeated.assign(period=np.tile(periods.to_numpy(), len(keys)), step=steps)
+
+
 def with_plan(history: pd.DataFrame, planned: pd.DataFrame, horizon: int) -> tuple[Grid, int]:
     """The planned series with their plan appended, and the column at which the plan begins.
 

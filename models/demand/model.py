@@ -20,7 +20,7 @@ from keras import ops
 from models.demand import grid as dense
 from models.demand import network as forecaster
 from models.demand import windows as seen
-from models.demand.grid import KEY, Floats, Grid, Ints
+from models.demand.grid import Floats, Grid, Ints
 from models.demand.network import OnEpoch
 from models.demand.windows import Windows
 from pricebook.config import Demand
@@ -76,7 +76,7 @@ class DemandModel:
         grid, origin = dense.with_plan(history, planned, self.shape.horizon)
         names = ["mean", *(f"q{round(100 * q):02d}" for q in self.shape.quantiles)]
         values = self._predict(grid, origin).reshape(-1, len(names))
-        frame = long_frame(grid.keys, grid.periods[origin:])
+        frame = dense.long_frame(grid.keys, grid.periods[origin:])
         return frame.assign(**dict(zip(names, values.T, strict=True)))
 
     def _predict(self, grid: Grid, origin: int) -> Floats:
@@ -155,23 +155,6 @@ def fit(
     shape = _shape(grid, params, horizon)
     spread = _rehearsed_spread(grid, shape, params, seed)
     return DemandModel(_learn(grid, shape, params, seed, on_epoch), shape, spread)
-
-
-def four_period_mean(history: pd.DataFrame, horizon: int) -> pd.DataFrame:
-    """The baseline to beat: each series repeats the mean of its last four periods.
-
-    Returns sku, zone, period, step, mean as `forecast` does.
-    """
-    grid = dense.to_grid(history)
-    frame = long_frame(grid.keys, dense.after(grid.periods, horizon))
-    return frame.assign(mean=np.repeat(grid.units[:, -4:].mean(axis=1), horizon))
-
-
-def long_frame(keys: pd.DataFrame, periods: pd.DatetimeIndex) -> pd.DataFrame:
-    """sku, zone, period, step: one row per series and period."""
-    repeated = keys[KEY].loc[keys.index.repeat(len(periods))].reset_index(drop=True)
-    steps = np.tile(np.arange(1, len(periods) + 1), len(keys))
-    return repeated.assign(period=np.tile(periods.to_numpy(), len(keys)), step=steps)
 
 
 def _best_sellers(grid: Grid, most: int | None) -> Grid:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from models.demand.model import four_period_mean
-from models.response.model import ResponseModel
+from models.demand.baselines import four_period_mean
 from models.response.segments import with_own_elasticity
 from pricebook import metrics
 from pricebook.errors import EmptyHistory
+
+if TYPE_CHECKING:
+    from models.response.model import Summary
 
 Floats = NDArray[np.float64]
 
@@ -110,9 +113,8 @@ def _wape(both: pd.DataFrame) -> float:
     return metrics.wape(both["units"].to_numpy(float), both["mean"].to_numpy(float))
 
 
-def response_metrics(model: ResponseModel) -> dict[str, float]:
+def response_metrics(elasticities: pd.DataFrame, summary: Summary) -> dict[str, float]:
     """What the response model says of the shop: its elasticities, their spread and signs."""
-    elasticities, summary = model.elasticities(), model.summary
     everyone = elasticities[elasticities["segment"] == "everyone"]
     values = everyone["elasticity"]
     return {

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from models.evaluation.holdout import SERIES, HeldOut
 from models.response.cannibalisation import cannibalised, recent_units
 from models.response.controls import coded, log_price, of_category, usable
-from models.response.model import ResponseModel
 from models.response.residuals import Residuals, residuals
 from pricebook.config import Quote
 from pricebook.pricing.decision import Listings, decide_many
@@ -123,10 +122,14 @@ class Market:
         left = self.moved["units"] - slope * self.moved["price"]
         return float((self.moved["weight"] * left**2).sum())
 
-    def own_prices(self, model: ResponseModel, limits: Quote) -> Floats:
-        """The prices (series,) a response model leads to, within the guardrails."""
-        elasticities = model.elasticities()
-        lost = cannibalised(model, self.book, self.book[[*SERIES, "units"]])
+    def own_prices(self, elasticities: pd.DataFrame, cross: pd.DataFrame, limits: Quote) -> Floats:
+        """The prices (series,) that a response model's tables lead to, within the guardrails.
+
+        Args:
+            elasticities: `ResponseModel.elasticities()`.
+            cross: `ResponseModel.cross()`.
+        """
+        lost = cannibalised(elasticities, cross, self.book, self.book[[*SERIES, "units"]])
         listings = replace(self.listings, cannibalised=lost)
         everyone = elasticities[elasticities["segment"] == "everyone"]
         keys = pd.DataFrame({"sku": self.listings.sku, "zone": self.listings.zone})

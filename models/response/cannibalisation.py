@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from models.response.model import ResponseModel
 from models.response.segments import EVERYONE
 from pricebook.pricing.cannibalisation import opportunity_cost
 
@@ -22,22 +21,24 @@ def recent_units(history: pd.DataFrame) -> pd.DataFrame:
     return last.groupby(SERIES, as_index=False)["units"].mean()
 
 
-def cannibalised(model: ResponseModel, book: pd.DataFrame, units: pd.DataFrame) -> Floats:
+def cannibalised(
+    elasticities: pd.DataFrame, cross: pd.DataFrame, book: pd.DataFrame, units: pd.DataFrame
+) -> Floats:
     """The margin lost on substitutes by each unit gained, in minor units, a row of the book each.
 
     0 where nothing is known: no category, no cost, no cross elasticity.
 
     Args:
+        elasticities: of `ResponseModel.elasticities`.
+        cross: of `ResponseModel.cross`.
         book: sku, zone, department, category, unit_cost, reference_price.
         units: of `recent_units`; a listing without any sells none.
     """
-    own = model.elasticities()
-    own = own.loc[own["segment"] == EVERYONE, [*SERIES, "elasticity"]]
-    cross = model.cross()
-    cross = cross.loc[cross["kind"] == "category", [*SERIES, "elasticity"]]
-    cross = cross.rename(columns={"elasticity": "cross"})
+    own = elasticities.loc[elasticities["segment"] == EVERYONE, [*SERIES, "elasticity"]]
+    category = cross.loc[cross["kind"] == "category", [*SERIES, "elasticity"]]
+    category = category.rename(columns={"elasticity": "cross"})
     rows = book[[*SERIES, "department", "category", "unit_cost", "reference_price"]]
-    for found in (own, cross, units):
+    for found in (own, category, units):
         rows = rows.merge(found, on=SERIES, how="left")
     margin = (rows["reference_price"] - rows["unit_cost"]).fillna(0.0)
     return opportunity_cost(

@@ -170,7 +170,7 @@ def _from(
     model = demand.fit(known, spec.demand, horizon, spec.seed, _tell(spec.demand.epochs))
     yield OURS, model.forecast(known, planned)
     yield "seasonal naive", rivals.seasonal_naive(known, horizon)
-    yield "mean of the last four", demand.four_period_mean(known, horizon)
+    yield "mean of the last four", rivals.four_period_mean(known, horizon)
     yield ETS, rivals.auto_ets(_sample(known, asked.ets_series, spec.seed), horizon)
 
 
