@@ -50,7 +50,7 @@ from serving.quotes.bundle import KIND, About, Bundle, Forecasts
 from serving.quotes.offers import Offers
 from serving.quotes.quoter import Desk
 from serving.quotes.signing import KeyRing
-from serving.state.daily_log import Journal
+from serving.state.daily_log import DailyLog
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -164,7 +164,7 @@ def bought(market: Market, week: Week) -> Any:
 def trade(at: Shop, folder: Path) -> None:
     """Days of visits, each of which looks at a sku of every category; leaves a quote log."""
     rng, now, order = np.random.default_rng([at.market.spec.seed, 9]), OPENING, 0
-    journal = Journal(folder, "quotes")
+    journal = DailyLog(folder, "quotes")
     nobody = SimpleNamespace(serves=False)
     champion = SimpleNamespace(serves=True, offers=Offers(at.bundle, Windows()))
     ring = KeyRing({"key": bytes(32)}, "key")

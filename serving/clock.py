@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 NANO = 1_000_000_000
 
 
-class Clock:
+class MonotonicClock:
     """A clock set back must not let quotes outlive their time, nor expire before they are given.
 
     While the wall's clock lags behind what was last told, time goes on as the machine counts it.

@@ -18,7 +18,7 @@ from starlette.routing import Route as Page
 
 from pricebook.config import Settings
 from serving.http.docs_page import PAGE
-from serving.http.middleware import Lane, Route
+from serving.http.middleware import PostMiddleware, Route
 from serving.http.openapi import description
 from serving.logs import structured
 
@@ -59,11 +59,11 @@ class PricebookService:
     """Fair, explainable prices in milliseconds."""
 
     def __init__(self) -> None:
-        from serving.http.handlers import Answers
+        from serving.http.handlers import Handlers
         from serving.state.champion import settle
 
         structured()
-        self.answers = Answers.opened(Settings(), packed=_packed())
+        self.answers = Handlers.from_home(Settings(), packed=_packed())
         ROUTES.update(self.answers.routes())
         settle()
         self.watches = self.answers.watches()
@@ -83,7 +83,7 @@ class PricebookService:
         self.answers.close()
 
 
-PricebookService.add_asgi_middleware(Lane, routes=ROUTES)  # type: ignore[attr-defined]
+PricebookService.add_asgi_middleware(PostMiddleware, routes=ROUTES)  # type: ignore[attr-defined]
 
 
 def _packed() -> Path | None:

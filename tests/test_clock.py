@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.clock import NANO, Clock
+from serving.clock import NANO, MonotonicClock
 
 
 class Machine:
@@ -13,7 +13,7 @@ class Machine:
         self.counted, self.set_by = 0, 1_000_000 * NANO
 
     def clock(self):
-        return Clock(lambda: self.counted + self.set_by, lambda: self.counted)
+        return MonotonicClock(lambda: self.counted + self.set_by, lambda: self.counted)
 
 
 def test_it_tells_the_wall_s_time():
@@ -58,7 +58,7 @@ def test_a_pause_between_its_two_looks_does_not_put_it_ahead():
         machine.counted += next(pauses, 0) * NANO
         return told()
 
-    clock = Clock(
+    clock = MonotonicClock(
         lambda: after_a_pause(lambda: machine.counted + machine.set_by),
         lambda: after_a_pause(lambda: machine.counted),
     )

@@ -23,8 +23,8 @@ import time
 from datetime import UTC, datetime
 from pricebook.config import Settings
 from pricebook.signals import Event
-from serving.http.handlers import Answers
-answers = Answers.opened(Settings(), packed=None)
+from serving.http.handlers import Handlers
+answers = Handlers.from_home(Settings(), packed=None)
 now = datetime.now(UTC)
 answers.live.take([Event("e1", now, "stock", "milk", on_hand=3)], now)
 while not answers.live.pushes.failures:

@@ -15,9 +15,9 @@ from serving.live.live_features import Live
 from serving.quotes.quoter import Desk
 from serving.quotes.signing import load
 from serving.state.champion import Champion
-from serving.state.daily_log import Journal
-from serving.state.kill_switch import Switch
-from serving.state.online_store import Shoppers
+from serving.state.daily_log import DailyLog
+from serving.state.kill_switch import KillSwitch
+from serving.state.online_store import ShopperStore
 
 START = datetime(2026, 1, 5, 12, tzinfo=UTC)
 
@@ -66,9 +66,9 @@ class Shop:
         self.clock = clock or Clock()
         self.settings = settings
         self.live = Live(settings, clock=self.clock)
-        self.journal = Journal(settings.quote_log, "quotes", writer)
+        self.journal = DailyLog(settings.quote_log, "quotes", writer)
         ring = load(settings, START - timedelta(hours=1))
-        shoppers = Shoppers(settings)
+        shoppers = ShopperStore(settings)
         shoppers.probe()  # the first look-up opens the store, which takes longer than any may
         self.desk = Desk(
             Champion(settings.bundle, self.live.windows),
@@ -77,7 +77,7 @@ class Shop:
             more.pop("journal", self.journal),
             lambda: ring,
             self.clock,
-            Switch(settings.kill_switch),
+            KillSwitch(settings.kill_switch),
             windows=self.live.windows,
             **more,
         )

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from pricebook.signals import Event
-from serving.http.errors import Refusal, parse
+from serving.http.errors import RequestError, parse
 from serving.http.event_schemas import EventsRequest
 
 STOCK = {
@@ -47,12 +47,12 @@ def test_the_example_is_taken():
 )
 def test_a_wrong_event_is_refused_by_its_index_and_field(field, value, told):
     wrong = {name: v for name, v in {**STOCK, field: value}.items() if v is not ABSENT}
-    with pytest.raises(Refusal, match=told) as refused:
+    with pytest.raises(RequestError, match=told) as refused:
         taken(STOCK, wrong)
     assert refused.value.status == 422
 
 
 @pytest.mark.parametrize("count", [0, 1001])
 def test_a_batch_has_one_to_a_thousand_events(count):
-    with pytest.raises(Refusal, match="items: List should have at"):
+    with pytest.raises(RequestError, match="items: List should have at"):
         taken(*[STOCK] * count)

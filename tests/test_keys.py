@@ -15,8 +15,8 @@ from ledger.keys import Grant, Key, Keys, Refused, Scope
 from ledger.signing_keys import signing_keys
 from pricebook.config import Settings
 from pricebook.errors import LedgerError
-from serving.http.api_keys import ANYONE, Bucket, Guard, keys_in
-from serving.http.errors import Refusal
+from serving.http.api_keys import ANYONE, ApiKeyAuth, Bucket, keys_in
+from serving.http.errors import RequestError
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -48,7 +48,7 @@ def clock():
 
 @pytest.fixture
 def guard(ledger, clock):
-    return Guard(lambda: keys.load(ledger), clock)
+    return ApiKeyAuth(lambda: keys.load(ledger), clock)
 
 
 def issued(ledger, **grant):
@@ -64,7 +64,7 @@ def bearer(text):
 
 
 def refusal(guard, authorization, scope="quote", cost=1):
-    with pytest.raises(Refusal) as raised:
+    with pytest.raises(RequestError) as raised:
         guard.allow(authorization, scope, cost)
     return raised.value
 
@@ -201,7 +201,7 @@ def test_a_key_expires_even_while_the_ledger_cannot_be_read(ledger, clock):
             return known
         raise LedgerError("gone")
 
-    guard = Guard(load, clock)
+    guard = ApiKeyAuth(load, clock)
     assert guard.allow(bearer(text), "quote") == "till"
     clock.move(3600)
     guard.refresh()
@@ -298,14 +298,16 @@ def test_a_ledger_that_cannot_be_read_leaves_the_keys_as_they_were(ledger, clock
             return known.pop()
         raise LedgerError("The disk is gone. Received: ledger.db")
 
-    guard = Guard(load, clock)
+    guard = ApiKeyAuth(load, clock)
     guard.refresh()
     assert guard.allow(bearer(text), "quote") == "till"
     assert "The disk is gone" in caplog.text
 
 
 def test_while_the_keys_were_never_read_nobody_is_let_in(tmp_path, clock):
-    guard = Guard(keys_in(Settings(home=tmp_path, ledger_url="sqlite:////dev/null/x.db")), clock)
+    guard = ApiKeyAuth(
+        keys_in(Settings(home=tmp_path, ledger_url="sqlite:////dev/null/x.db")), clock
+    )
     assert not guard.open
     assert told(guard, None) == (503, "no_keys")
 
@@ -313,12 +315,12 @@ def test_while_the_keys_were_never_read_nobody_is_let_in(tmp_path, clock):
 def test_the_keys_of_a_home_are_those_of_its_ledger(tmp_path, clock):
     settings = Settings(home=tmp_path)
     text = issued(open_ledger(settings.ledger))
-    assert Guard(keys_in(settings), clock).allow(bearer(text), "quote") == "till"
+    assert ApiKeyAuth(keys_in(settings), clock).allow(bearer(text), "quote") == "till"
 
 
 def test_the_log_says_when_anybody_is_let_in_and_when_no_longer(ledger, clock, caplog):
     caplog.set_level(logging.WARNING, "pricebook.guard")
-    guard = Guard(lambda: keys.load(ledger), clock)
+    guard = ApiKeyAuth(lambda: keys.load(ledger), clock)
     issued(ledger)
     guard.refresh()
     guard.refresh()
@@ -353,7 +355,7 @@ def command(tmp_path, monkeypatch):
 
 def test_a_key_issued_by_command_is_printed_alone_and_opens_the_guard(command, tmp_path):
     text = command("issue", "till", "--scope", "quote", "--scope", "events", "--per-second", "50")
-    guard = Guard(keys_in(Settings(home=tmp_path)), now)
+    guard = ApiKeyAuth(keys_in(Settings(home=tmp_path)), now)
     assert guard.allow(bearer(text), "events") == "till"
 
 

@@ -8,7 +8,7 @@ from pricebook.signals import Event
 from serving.http.handlers import _sold
 from serving.live.event_log import EventLog
 from serving.logs import Lines
-from serving.state.daily_log import Journal
+from serving.state.daily_log import DailyLog
 
 NOON = datetime.fromisoformat("2026-01-05T12:00:00+00:00")
 
@@ -43,7 +43,7 @@ def test_what_was_raised_is_told_whole(caplog):
 
 
 def test_orders_that_are_not_joined_name_their_quotes(tmp_path, caplog):
-    journal = Journal(tmp_path / "log", "quotes")
+    journal = DailyLog(tmp_path / "log", "quotes")
     journal.folder.rmdir()
     order = Event("o1", NOON, "order", "milk", quantity=2, quote_id="q1", customer_id="ann")
     _sold(journal, [order], NOON)

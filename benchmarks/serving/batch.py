@@ -13,7 +13,7 @@ from benchmarks.report import Bar, Row
 from benchmarks.serving.home import Shop, asks, shopper
 from benchmarks.serving.load import Plan
 from benchmarks.serving.servers import loaded, pricebook
-from serving.http.handlers import Answers
+from serving.http.handlers import Handlers
 from serving.http.schemas import QuoteRequest
 from serving.quotes.offers import Offers
 from serving.state.champion import settle
@@ -36,7 +36,7 @@ def batch(shop: Shop) -> tuple[list[Row], list[Bar]]:
 
 async def _in_process(shop: Shop) -> dict[str, float]:
     """Of the process's own seconds on a core; three rounds of twenty batches each."""
-    answers = Answers.opened(shop.settings, packed=None)
+    answers = Handlers.from_home(shop.settings, packed=None)
     settle()
     try:
         return {
@@ -49,7 +49,7 @@ async def _in_process(shop: Shop) -> dict[str, float]:
 
 
 async def _median(
-    answers: Answers, batches: Sequence[Batch], warm: Sequence[Batch] = (), cold: bool = False
+    answers: Handlers, batches: Sequence[Batch], warm: Sequence[Batch] = (), cold: bool = False
 ) -> float:
     """Of rounds of batches, once their shoppers and what `warm` asks for are in memory."""
     await _rate(answers, [*warm, *(page[:1] for page in batches)])
@@ -57,7 +57,7 @@ async def _median(
     return median([await _rate(answers, one, cold) for one in rounds])
 
 
-async def _rate(answers: Answers, batches: Sequence[Batch], cold: bool = False) -> float:
+async def _rate(answers: Handlers, batches: Sequence[Batch], cold: bool = False) -> float:
     """Prices a second of a core."""
     took = 0.0
     for one in batches:

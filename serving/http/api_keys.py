@@ -14,7 +14,7 @@ from ledger import open_ledger
 from ledger.keys import Key, Keys, Refused, load
 from pricebook.config import Settings
 from pricebook.errors import LedgerError
-from serving.http.errors import Refusal
+from serving.http.errors import RequestError
 
 log = logging.getLogger("pricebook.guard")
 
@@ -53,7 +53,7 @@ class Bucket:
         return 0.0
 
 
-class Guard:
+class ApiKeyAuth:
     """Knows the keys in memory; `refresh` reads them again, and sees which have expired since.
 
     Each worker keeps its own buckets.
@@ -89,11 +89,11 @@ class Guard:
         """The name of the key in an Authorization header that may ask for this now.
 
         Raises:
-            Refusal: 401 without a key that counts, 403 where its scopes lack this one, 429 where
+            RequestError: 401 without a key that counts, 403 where its scopes lack this one, 429 where
                 it asks too fast, and 503 while the keys could not be read.
         """
         if self._keys is None:
-            raise Refusal(503, "no_keys", "The API keys could not be read; the log says why.")
+            raise RequestError(503, "no_keys", "The API keys could not be read; the log says why.")
         if not self._keys.by_id:
             return ANYONE
         key = self._standing.get(authorization or b"")
@@ -101,7 +101,7 @@ class Guard:
             key = _known(self._keys, authorization, self._clock())
             self._standing[authorization or b""] = key
         if scope not in key.grant.scopes:
-            raise Refusal(403, "wrong_scope", f"This API key is not for {scope}.", scope)
+            raise RequestError(403, "wrong_scope", f"This API key is not for {scope}.", scope)
         if key.grant.per_second is not None:
             self._pay(key, cost, key.grant.per_second, self._clock())
         return key.grant.name
@@ -110,7 +110,7 @@ class Guard:
         if wait := self._buckets[key.id].take(cost, rate, now):
             detail = f"This API key is good for {rate:g} a second. Ask again in {wait:.3g} s."
             headers = {"Retry-After": str(math.ceil(wait))}
-            raise Refusal(429, "too_fast", detail, cost, headers)
+            raise RequestError(429, "too_fast", detail, cost, headers)
 
 
 def keys_in(settings: Settings) -> Callable[[], Keys]:
@@ -129,5 +129,5 @@ def _known(keys: Keys, authorization: bytes | None, now: datetime) -> Key:
     raise _unauthorized(f"{told}_key", WHY[told])
 
 
-def _unauthorized(error: str, detail: str) -> Refusal:
-    return Refusal(401, error, detail, headers={"WWW-Authenticate": "Bearer"})
+def _unauthorized(error: str, detail: str) -> RequestError:
+    return RequestError(401, error, detail, headers={"WWW-Authenticate": "Bearer"})

@@ -12,7 +12,7 @@ LONGEST_ECHO = 200  # characters of a wrong value that are sent back
 B = TypeVar("B", bound=BaseModel)
 
 
-class Refusal(Exception):
+class RequestError(Exception):
     """A request that is not answered: HTTP status, a word for programs, and one for people."""
 
     def __init__(
@@ -39,7 +39,7 @@ def parse(model: type[B], body: bytes) -> B:
     """The body as a request.
 
     Raises:
-        Refusal: 400 where it is not JSON, 422 where it is not this request; names the field.
+        RequestError: 400 where it is not JSON, 422 where it is not this request; names the field.
     """
     try:
         return model.model_validate_json(body)
@@ -47,10 +47,10 @@ def parse(model: type[B], body: bytes) -> B:
         raise _refusal(error, body) from None
 
 
-def _refusal(error: ValidationError, body: bytes) -> Refusal:
+def _refusal(error: ValidationError, body: bytes) -> RequestError:
     problem = error.errors(include_url=False, include_context=False)[0]
     if problem["type"] == "json_invalid":
         received = body[: LONGEST_ECHO + 1].decode(errors="replace")
-        return Refusal(400, "malformed_body", f"{problem['msg']}.", received)
+        return RequestError(400, "malformed_body", f"{problem['msg']}.", received)
     where = ".".join(str(part) for part in problem["loc"]) or "the body"
-    return Refusal(422, "invalid_body", f"{where}: {problem['msg']}.", problem["input"])
+    return RequestError(422, "invalid_body", f"{where}: {problem['msg']}.", problem["input"])

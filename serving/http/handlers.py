@@ -16,9 +16,9 @@ from pydantic_core import to_json
 
 from pricebook.config import Settings
 from pricebook.signals import Event
-from serving.clock import Clock
-from serving.http.api_keys import Guard, keys_in
-from serving.http.errors import Refusal, parse
+from serving.clock import MonotonicClock
+from serving.http.api_keys import ApiKeyAuth, keys_in
+from serving.http.errors import RequestError, parse
 from serving.http.event_schemas import MOST, EventsReply, EventsRequest
 from serving.http.middleware import Call, Route
 from serving.http.schemas import ForecastRequest, QuoteRequest, QuotesRequest, VerifyRequest
@@ -28,11 +28,12 @@ from serving.quotes.forecasts import forecast
 from serving.quotes.locks import Locks
 from serving.quotes.quoter import Desk
 from serving.quotes.signing import KeyRing, load
-from serving.state.cache import Glance
-from serving.state.champion import Champion, Watch
-from serving.state.daily_log import Journal
-from serving.state.kill_switch import Switch
-from serving.state.online_store import Shoppers
+from serving.state.background import PeriodicTask
+from serving.state.cache import TtlCache
+from serving.state.champion import Champion
+from serving.state.daily_log import DailyLog
+from serving.state.kill_switch import KillSwitch
+from serving.state.online_store import ShopperStore
 
 BODY_BYTES = 4_096  # for a body, and again for each item of a batch
 EVENT_BYTES = 1_024
@@ -42,7 +43,7 @@ LEARN_EVERY = 0.05  # seconds, from other workers
 log = logging.getLogger("pricebook.service")
 
 
-class Ring:
+class SigningKeys:
     """The signing keys, read again by the watch."""
 
     def __init__(self, read: Callable[[], KeyRing]) -> None:
@@ -56,28 +57,28 @@ class Ring:
 
 
 @dataclass(frozen=True)
-class Answers:
+class Handlers:
     """The routes of one process."""
 
     desk: Desk
     live: Live
-    guard: Guard
-    ring: Ring
+    guard: ApiKeyAuth
+    ring: SigningKeys
     counters: Counters
 
     @classmethod
-    def opened(cls, settings: Settings, packed: Path | None) -> Self:
+    def from_home(cls, settings: Settings, packed: Path | None) -> Self:
         """Everything a process needs, from its home.
 
         Raises:
             ConfigError: a signing key is too short.
         """
         pa.set_memory_pool(pa.system_memory_pool())  # others keep what they once took
-        clock, counters = Clock(), Counters()
-        ring = Ring(lambda: load(settings, clock()))
-        shoppers = Shoppers(settings)
+        clock, counters = MonotonicClock(), Counters()
+        ring = SigningKeys(lambda: load(settings, clock()))
+        shoppers = ShopperStore(settings)
         shoppers.probe()
-        journal = Journal(settings.quote_log, "quotes", writer=uuid4().hex[:8])
+        journal = DailyLog(settings.quote_log, "quotes", writer=uuid4().hex[:8])
         live = Live(settings, partial(_sold, journal), clock)
         live.start()
         served = partial(Champion, signals=live.windows, swapped=counters.swapped)
@@ -88,14 +89,14 @@ class Answers:
             journal=journal,
             keys=ring,
             clock=clock,
-            switch=Glance(Switch(settings.kill_switch)),
+            switch=TtlCache(KillSwitch(settings.kill_switch)),
             count=counters.quotes,
             unlogged=counters.unlogged,
             locks=Locks(dropped=counters.dropped),
             windows=live.windows,
         )
         desk.keep_up()
-        return cls(desk, live, Guard(keys_in(settings), clock), ring, counters)
+        return cls(desk, live, ApiKeyAuth(keys_in(settings), clock), ring, counters)
 
     def routes(self) -> dict[str, Route]:
         quotes = partial(self.guard.allow, scope="quote")
@@ -138,13 +139,15 @@ class Answers:
             taken = self.live.take(events, self.desk.clock())
         except OSError as error:
             log.error("%d events could not be logged: %s", len(events), error)
-            raise Refusal(503, "no_event_log", "The event log takes nothing; send again.") from None
+            raise RequestError(
+                503, "no_event_log", "The event log takes nothing; send again."
+            ) from None
         told = EventsReply(
             accepted=taken.accepted, duplicates=taken.duplicate, late=taken.late, early=taken.early
         )
         return told.model_dump_json().encode()
 
-    def watches(self) -> list[Watch]:
+    def watches(self) -> list[PeriodicTask]:
         """What is looked at outside any request; none holds up another, nor fails with it."""
         looks = (
             self.guard.refresh,
@@ -154,8 +157,8 @@ class Answers:
             self.desk.shoppers.probe,
             self._tell,
         )
-        learn = Watch(self.desk.keep_up, LEARN_EVERY)
-        return [learn, *(Watch(look, WATCH_EVERY) for look in looks)]
+        learn = PeriodicTask(self.desk.keep_up, LEARN_EVERY)
+        return [learn, *(PeriodicTask(look, WATCH_EVERY) for look in looks)]
 
     def _tell(self) -> None:
         self.counters.tell()
@@ -176,7 +179,7 @@ def _events_bytes() -> int:
     return EVENT_BYTES * (1 + MOST)
 
 
-def _sold(journal: Journal, orders: Sequence[Event], at: datetime) -> None:
+def _sold(journal: DailyLog, orders: Sequence[Event], at: datetime) -> None:
     """Orders that name their quote close the loop in its log."""
     lines = [b'{"order":%b}\n' % to_json(order) for order in orders]
     try:

@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from serving.http.errors import Refusal
+from serving.http.errors import RequestError
 
 log = logging.getLogger("pricebook.service")
 
@@ -43,7 +43,7 @@ class Route:
     largest: Callable[[], int]
 
 
-class Lane:
+class PostMiddleware:
     """An ASGI middleware. `routes` is looked at for every request, and may be filled later."""
 
     def __init__(self, app: Callable[..., Awaitable[None]], routes: Mapping[str, Route]) -> None:
@@ -53,13 +53,15 @@ class Lane:
         route = self._routes.get(scope.get("path", ""))
         if route is None or scope["type"] != "http":
             if scope["type"] == "lifespan":
-                scope["app"].middleware_stack = Lane(scope["app"].middleware_stack, self._routes)
+                scope["app"].middleware_stack = PostMiddleware(
+                    scope["app"].middleware_stack, self._routes
+                )
             await self._app(scope, receive, send)
             return
         headers = [JSON]
         try:
             status, body = 200, await _answered(route, scope, receive)
-        except Refusal as refusal:
+        except RequestError as refusal:
             status, body = refusal.status, to_json(refusal.body, inf_nan_mode="null")
             headers += [
                 (k.lower().encode(), v.encode()) for k, v in (refusal.headers or {}).items()
@@ -76,7 +78,7 @@ class Lane:
 async def _answered(route: Route, scope: Scope, receive: Receive) -> bytes:
     if scope["method"] != "POST":
         detail = f"{scope['path']}: Method Not Allowed."
-        raise Refusal(405, "not_allowed", detail, scope["method"], {"Allow": "POST"})
+        raise RequestError(405, "not_allowed", detail, scope["method"], {"Allow": "POST"})
     authorization = next((v for k, v in scope["headers"] if k == b"authorization"), None)
     route.allow(authorization)
     try:
@@ -84,7 +86,7 @@ async def _answered(route: Route, scope: Scope, receive: Receive) -> bytes:
             body = await _body(receive, route.largest())
     except TimeoutError:
         detail = f"The body did not come within {PATIENCE:g} seconds."
-        raise Refusal(408, "late_body", detail, headers={"Connection": "close"}) from None
+        raise RequestError(408, "late_body", detail, headers={"Connection": "close"}) from None
     return await route.answer(Call(body, authorization))
 
 
@@ -94,10 +96,12 @@ async def _body(receive: Receive, largest: int) -> bytes:
     while more:
         message = await receive()
         if message["type"] == "http.disconnect":
-            raise Refusal(400, "malformed_body", "The connection was closed before the body ended.")
+            raise RequestError(
+                400, "malformed_body", "The connection was closed before the body ended."
+            )
         body += message.get("body", b"")
         more = message.get("more_body", False)
         if len(body) > largest:
             detail = f"The body is larger than {largest} bytes."
-            raise Refusal(413, "body_too_large", detail, f"more than {largest} bytes")
+            raise RequestError(413, "body_too_large", detail, f"more than {largest} bytes")
     return body

@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import to_json
 
 from pricebook.signals import Event
-from serving.state.daily_log import Journal
+from serving.state.daily_log import DailyLog
 
 log = logging.getLogger("pricebook.eventlog")
 
@@ -28,7 +28,7 @@ class EventLog:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.unreadable = 0  # lines
-        self._journal = Journal(folder, "events")
+        self._journal = DailyLog(folder, "events")
 
     def append(self, events: Iterable[Event], at: datetime) -> None:
         """Write events that arrived at an instant.

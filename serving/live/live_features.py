@@ -17,7 +17,7 @@ from pricebook.config import Settings
 from pricebook.signals import Event, Outcome, Windows
 from serving.live.event_log import EventLog
 from serving.live.push_queue import Pushes
-from serving.state.champion import Watch
+from serving.state.background import PeriodicTask
 
 READ_EVERY = 0.02  # seconds
 PUSH_EVERY = 0.1
@@ -57,7 +57,10 @@ class Live:
         self.windows, self._lock = Windows(), threading.Lock()
         self._expired = 0.0
         self.pushes = Pushes(settings, self.windows, clock)
-        self._watches = [Watch(self.catch_up, READ_EVERY), Watch(self.pushes.push, PUSH_EVERY)]
+        self._watches = [
+            PeriodicTask(self.catch_up, READ_EVERY),
+            PeriodicTask(self.pushes.push, PUSH_EVERY),
+        ]
 
     def start(self) -> None:
         """Learn what was taken in before, then keep up with it."""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from pricebook.pricing.quote import EVERYONE
-from serving.http.errors import Refusal
+from serving.http.errors import RequestError
 from serving.http.schemas import ForecastRequest
 from serving.quotes.bundle import Bundle
 from serving.quotes.lookup import rows_of
@@ -20,18 +20,18 @@ def forecast(bundle: Bundle, asked: ForecastRequest) -> Reply:
     """Demand for a sku over the horizon, at its reference price or the asked one.
 
     Raises:
-        Refusal: the sku is not listed or has no forecast (404), or the horizon is too far (422).
+        RequestError: the sku is not listed or has no forecast (404), or the horizon is too far (422).
     """
     (row,) = rows_of(bundle, [asked])
     sku, zone = bundle.listings.sku[row], bundle.listings.zone[row]
     steps = bundle.forecasts.rows.get((sku, zone))
     if not steps:
         detail = "This sku sells too little to be forecast."
-        raise Refusal(404, "no_forecast", detail, asked.sku)
+        raise RequestError(404, "no_forecast", detail, asked.sku)
     horizon = asked.horizon or len(steps)
     if horizon > len(steps):
         detail = f"horizon: the forecast has {len(steps)} steps."
-        raise Refusal(422, "invalid_body", detail, horizon)
+        raise RequestError(422, "invalid_body", detail, horizon)
     return _forecast(bundle, row, steps[:horizon], asked.price)
 
 

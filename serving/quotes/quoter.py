@@ -15,7 +15,7 @@ from pydantic_core import to_json
 from pricebook.pricing.arms import CANARY, assign
 from pricebook.pricing.quote import Shopper, Terms, terms
 from pricebook.signals import Windows
-from serving.http.errors import Refusal
+from serving.http.errors import RequestError
 from serving.http.schemas import QuoteRequest
 from serving.quotes.bundle import Bundle
 from serving.quotes.locks import Held, Key, Life, Locks, learnt
@@ -23,20 +23,20 @@ from serving.quotes.lookup import rows_of
 from serving.quotes.offers import FALLBACKS, Offers, Ready
 from serving.quotes.signing import KeyRing
 from serving.state.champion import Champion
-from serving.state.daily_log import Journal
-from serving.state.online_store import Known, Shoppers, Unreachable
+from serving.state.daily_log import DailyLog
+from serving.state.online_store import ShopperProfile, ShopperStore, Unreachable
 
 log = logging.getLogger("pricebook.desk")
 
 FAILED = frozenset({"no_model", "no_answer"})  # rules
-NOBODY_KNOWN = Known(None, None)
+NOBODY_KNOWN = ShopperProfile(None, None)
 DAY = timedelta(days=1)
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Desk:
-    """Answers requests from the champion in service.
+    """Handlers requests from the champion in service.
 
     `switch` says why everything is at its list price, or None; `count` and `unlogged` tell the
     metrics of quotes given, and of those the log would not take.
@@ -44,8 +44,8 @@ class Desk:
 
     champion: Champion
     challenger: Champion
-    shoppers: Shoppers
-    journal: Journal
+    shoppers: ShopperStore
+    journal: DailyLog
     keys: Callable[[], KeyRing]
     clock: Callable[[], datetime]
     switch: Callable[[], str | None] = lambda: None
@@ -60,7 +60,7 @@ class Desk:
         A named shopper who was quoted a sku before gets that quote again until it expires.
 
         Raises:
-            Refusal: there is no champion (503), a sku is not listed (404), or there are too many
+            RequestError: there is no champion (503), a sku is not listed (404), or there are too many
                 (413); nothing is quoted.
         """
         offers, now, stopped = self.champion.offers, self.clock(), self.switch()
@@ -111,7 +111,7 @@ class Desk:
             log.warning("%d quotes got no answer of the model.", len(failed), extra=told)
         return held
 
-    async def _known(self, asked: Sequence[QuoteRequest]) -> tuple[dict[str, Known], str]:
+    async def _known(self, asked: Sequence[QuoteRequest]) -> tuple[dict[str, ShopperProfile], str]:
         """What is known of who asks, and why the online store does not tell, where it does not."""
         ids = {one.customer_id for one in asked if one.customer_id is not None}
         try:
@@ -198,7 +198,7 @@ class _Fresh:
 
     asked: Sequence[QuoteRequest]
     rows: Sequence[int]
-    known: Mapping[str, Known]
+    known: Mapping[str, ShopperProfile]
     now: datetime
     consent_default: bool
 
@@ -224,7 +224,7 @@ def _few(asked: Sequence[QuoteRequest], bundle: Bundle) -> None:
     most = bundle.about.limits.max_batch
     if len(asked) > most:
         detail = f"At most {most} quotes may be asked for at once."
-        raise Refusal(413, "too_many", detail, len(asked))
+        raise RequestError(413, "too_many", detail, len(asked))
 
 
 def _first(held: Sequence[Held | None], locks: Sequence[Key | None]) -> list[int]:
@@ -244,7 +244,7 @@ def _lock(asked: QuoteRequest, bundle: Bundle, row: int) -> Key | None:
 
 
 @lru_cache(maxsize=4096)
-def _who(customer_id: str | None, asked: bool | None, known: Known, default: bool) -> Who:
+def _who(customer_id: str | None, asked: bool | None, known: ShopperProfile, default: bool) -> Who:
     shopper = Shopper(customer_id, asked, known.segment, known.consented)
     return Who(shopper, terms(shopper, default), to_json(shopper))
 

@@ -11,7 +11,7 @@ GOOD_FOR = 0.01  # seconds
 T = TypeVar("T")
 
 
-class Glance(Generic[T]):
+class TtlCache(Generic[T]):
     """What `look` found, looked at again where that is older than `good_for` seconds.
 
     A look that raises is repeated the next time.

@@ -5,12 +5,11 @@ from __future__ import annotations
 import gc
 import logging
 import sys
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
 from pricebook.errors import PricebookError
-from serving.http.errors import Refusal
+from serving.http.errors import RequestError
 from serving.quotes import bundle as bundles
 from serving.quotes.offers import Offers, Signals
 
@@ -49,11 +48,11 @@ class Champion:
         """The offers of the bundle in service.
 
         Raises:
-            Refusal: 503, there is none.
+            RequestError: 503, there is none.
         """
         found = self.in_service
         if found is None:
-            raise Refusal(503, "no_champion", f"Nothing to quote from: {self.problem}.")
+            raise RequestError(503, "no_champion", f"Nothing to quote from: {self.problem}.")
         return found
 
     def refresh(self) -> bool:
@@ -103,21 +102,3 @@ def settle() -> None:
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)
     sys.setswitchinterval(SWITCH)
-
-
-class Watch(threading.Thread):
-    """Calls `look` every `every` seconds until stopped; an error is logged, and it goes on."""
-
-    def __init__(self, look: Callable[[], object], every: float) -> None:
-        super().__init__(name="pricebook-watch", daemon=True)
-        self._look, self._every, self._stop_asked = look, every, threading.Event()
-
-    def run(self) -> None:
-        while not self._stop_asked.wait(self._every):
-            try:
-                self._look()
-            except Exception:
-                log.exception("The watch stumbled, and goes on.")
-
-    def stop(self) -> None:
-        self._stop_asked.set()

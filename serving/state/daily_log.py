@@ -11,7 +11,7 @@ from pathlib import Path
 REPLAYED = 2**28  # bytes at the end of a file that are read when it is first seen
 
 
-class Journal:
+class DailyLog:
     """Appends lines to `<stem>-<day>[.<writer>].jsonl`; those of one call are written at once.
 
     With a writer the file is that process' own, and `unread` tells what all others wrote; without

@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 
 
-class Switch:
-    """Looked at between requests (`Glance`), so that it acts at once in every worker."""
+class KillSwitch:
+    """Looked at between requests (`TtlCache`), so that it acts at once in every worker."""
 
     def __init__(self, path: Path) -> None:
         self._path = str(path)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pricebook.config import Settings
 from pricebook.feature_store import online_settings, registry_settings, store_folder
-from serving.state.cache import Glance
+from serving.state.cache import TtlCache
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -42,27 +42,27 @@ class Unreachable(Exception):
     """The online store does not answer; the message says why, without addresses or secrets."""
 
 
-class Known(NamedTuple):
+class ShopperProfile(NamedTuple):
     """What is known of a shopper; None where nothing is."""
 
     segment: str | None
     consented: bool | None
 
 
-NEVER = (float("-inf"), Known(None, None))
+NEVER = (float("-inf"), ShopperProfile(None, None))
 
 
-class Shoppers:
+class ShopperStore:
     """Looks shoppers up by customer_id, one thread at a time, and remembers them for a while."""
 
     def __init__(self, settings: Settings) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="pricebook-online")
         self._store = _Store(settings)
-        self._file = Glance(partial(online_file, settings))
+        self._file = TtlCache(partial(online_file, settings))
         self._why, self._rested_at = "", 0.0
-        self._known = OrderedDict[str, tuple[float, Known]]()
+        self._known = OrderedDict[str, tuple[float, ShopperProfile]]()
 
-    async def look_up(self, ids: Sequence[str]) -> dict[str, Known]:
+    async def look_up(self, ids: Sequence[str]) -> dict[str, ShopperProfile]:
         """What is known of these customers; with no ids, only whether the store is there.
 
         Raises:
@@ -77,7 +77,7 @@ class Shoppers:
             found |= await self._looked_up(missing)
         return found
 
-    async def _looked_up(self, ids: list[str]) -> dict[str, Known]:
+    async def _looked_up(self, ids: list[str]) -> dict[str, ShopperProfile]:
         asked = asyncio.get_running_loop().run_in_executor(self._thread, self._read, ids)
         try:
             found = await asyncio.wait_for(asked, DEADLINE)
@@ -87,7 +87,7 @@ class Shoppers:
         self._remember(found)
         return found
 
-    def _remember(self, found: dict[str, Known]) -> None:
+    def _remember(self, found: dict[str, ShopperProfile]) -> None:
         now = time.monotonic()
         for one, known in found.items():
             self._known[one] = (now, known)
@@ -115,13 +115,13 @@ class Shoppers:
         except OSError as error:
             raise self._failed(error) from error
 
-    def _read(self, ids: list[str]) -> dict[str, Known]:
+    def _read(self, ids: list[str]) -> dict[str, ShopperProfile]:
         answer = self._store.opened().get_online_features(
             features=list(FEATURES), entity_rows=[{"customer_id": one} for one in ids]
         )
         columns: dict[str, list[Any]] = answer.to_dict()
         rows = zip(ids, columns["segment"], columns["consent_personalised"], strict=True)
-        return {one: Known(segment, consented) for one, segment, consented in rows}
+        return {one: ShopperProfile(segment, consented) for one, segment, consented in rows}
 
     def _failed(self, error: BaseException) -> Unreachable:
         if isinstance(error, Unreachable):

@@ -7,8 +7,8 @@ import pytest
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
-from serving.http import middleware as lane
-from serving.http.middleware import Lane, Route
+from serving.http import middleware
+from serving.http.middleware import PostMiddleware, Route
 
 
 async def echo(call):
@@ -52,7 +52,7 @@ def asked(*messages, path="/echo", method="POST", headers=(), then=None, by=None
         sent.append(message)
 
     scope = {"type": "http", "path": path, "method": method, "headers": list(headers)}
-    asyncio.run((by or Lane(beyond, ROUTES))(scope, receive, send))
+    asyncio.run((by or PostMiddleware(beyond, ROUTES))(scope, receive, send))
     return sent
 
 
@@ -117,15 +117,17 @@ def test_what_is_not_known_goes_on_to_the_service():
 
 
 def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch):
-    monkeypatch.setattr(lane, "PATIENCE", 0.01)
+    monkeypatch.setattr(middleware, "PATIENCE", 0.01)
     start, body = asked(piece(b"12", True), then=asyncio.Event().wait)
     assert (start["status"], json.loads(body["body"])["error"]) == (408, "late_body")
     assert dict(start["headers"])[b"connection"] == b"close"
 
 
 def test_as_the_application_starts_it_goes_before_every_other_layer():
-    application = Starlette(middleware=[Middleware(Layer), Middleware(Lane, routes=ROUTES)])
+    application = Starlette(
+        middleware=[Middleware(Layer), Middleware(PostMiddleware, routes=ROUTES)]
+    )
 
     asyncio.run(started(application))
-    assert isinstance(application.middleware_stack, Lane)
+    assert isinstance(application.middleware_stack, PostMiddleware)
     assert answered(piece(b"one"), by=application)[0] == 200

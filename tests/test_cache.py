@@ -2,8 +2,8 @@
 
 import pytest
 
-from serving.state import cache as glance
-from serving.state.cache import Glance
+from serving.state import cache
+from serving.state.cache import TtlCache
 
 
 @pytest.fixture
@@ -11,13 +11,13 @@ def time(monkeypatch):
     class Time:
         now = 100.0
 
-    monkeypatch.setattr(glance.time, "monotonic", lambda: Time.now)
+    monkeypatch.setattr(cache.time, "monotonic", lambda: Time.now)
     return Time
 
 
 def test_what_was_found_is_good_for_a_moment(time):
     found = iter("ab")
-    look = Glance(lambda: next(found), good_for=0.01)
+    look = TtlCache(lambda: next(found), good_for=0.01)
     assert [look(), look()] == ["a", "a"]
     time.now += 0.01
     assert look() == "b"
@@ -32,7 +32,7 @@ def test_a_look_that_fails_is_made_again(time):
             raise one
         return one
 
-    glanced = Glance(look)
+    glanced = TtlCache(look)
     with pytest.raises(OSError, match="gone"):
         glanced()
     assert glanced() == "back"
