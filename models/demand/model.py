@@ -11,12 +11,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import pandas as pd
-import tensorflow as tf
-from keras import ops
 
+from models.backend import keras, ops, tf
 from models.demand import grid as dense
 from models.demand import network as forecaster
 from models.demand import windows as seen

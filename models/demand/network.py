@@ -13,11 +13,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import keras
 import numpy as np
-import tensorflow as tf
-from keras import layers, ops
 
+from models.backend import keras, layers, ops, tf
 from models.demand.grid import Floats
 from pricebook.config import Demand
 

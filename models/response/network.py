@@ -12,11 +12,10 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
-from keras import layers, ops
 from numpy.typing import NDArray
 
+from models.backend import keras, layers, ops
 from pricebook.config import Response
 
 Floats = NDArray[np.float64]
