@@ -5,6 +5,7 @@ PricebookError
 ├── SourceError            an input file cannot be read as the table it should be
 ├── ContractBreach         a critical batch check failed; the run stops
 ├── EmptyHistory           nothing to learn from before the cut-off
+├── TrainingError          training data, a loss, a forecast or a metric is not a usable number
 ├── LeakageError           a feature from the future reached a training row
 ├── LineageError           data on disk is not the data that was recorded
 ├── LedgerError            an alert, verdict or key does not exist, or the ledger cannot be opened
@@ -34,6 +35,10 @@ class ContractBreach(PricebookError):
 
 class EmptyHistory(PricebookError):
     """There is nothing to learn from before the cut-off."""
+
+
+class TrainingError(PricebookError):
+    """Training data, a loss, a forecast or a metric is not a usable number."""
 
 
 class LeakageError(PricebookError):
