@@ -37,8 +37,8 @@ from serving.state.online_store import ShopperStore
 
 BODY_BYTES = 4_096  # for a body, and again for each item of a batch
 EVENT_BYTES = 1_024
-WATCH_EVERY = 0.5  # seconds
-LEARN_EVERY = 0.05  # seconds, from other workers
+QUOTE_LOG_INTERVAL = 0.05  # seconds; reads the quotes of other workers
+QUOTE_LOG_IDLE_INTERVAL = 0.08  # they are promised to arrive within 0.1 seconds
 
 log = logging.getLogger("pricebook.service")
 
@@ -148,17 +148,16 @@ class Handlers:
         return told.model_dump_json().encode()
 
     def watches(self) -> list[PeriodicTask]:
-        """What is looked at outside any request; none holds up another, nor fails with it."""
-        looks = (
-            self.guard.refresh,
-            self.ring.refresh,
-            self.desk.champion.refresh,
-            self.desk.challenger.refresh,
-            self.desk.shoppers.probe,
-            self._tell,
-        )
-        learn = PeriodicTask(self.desk.keep_up, LEARN_EVERY)
-        return [learn, *(PeriodicTask(look, WATCH_EVERY) for look in looks)]
+        """The background tasks. Each has a thread, so none delays another or fails with it."""
+        return [
+            PeriodicTask(self.desk.keep_up, QUOTE_LOG_INTERVAL, QUOTE_LOG_IDLE_INTERVAL),
+            PeriodicTask(self._tell, 0.5),  # /metrics counts a quote within a second
+            PeriodicTask(self.desk.champion.refresh, 1.0),
+            PeriodicTask(self.desk.challenger.refresh, 1.0),
+            PeriodicTask(self.desk.shoppers.probe, 1.0),
+            PeriodicTask(self.guard.refresh, 1.0),  # a revoked key is refused within seconds
+            PeriodicTask(self.ring.refresh, 2.0),  # a new key signs ten seconds after it was added
+        ]
 
     def _tell(self) -> None:
         self.counters.tell()

@@ -81,12 +81,17 @@ class Desk:
         ring = self.keys()
         return [_signed(one or given[lock], ring) for one, lock in zip(held, locks, strict=True)]
 
-    def keep_up(self) -> None:
-        """Hold what other workers have quoted, and this one before it was started anew."""
-        now = self.clock()
+    def keep_up(self) -> bool:
+        """Lock the quotes that other workers gave, and those of this one before a restart.
+
+        Returns whether there were any lines to read.
+        """
+        now, worked = self.clock(), False
         for line in self.journal.unread((now - DAY).date()):
+            worked = True
             if found := learnt(line, now):
                 self.locks.learn(*found, now)
+        return worked
 
     def _given(self, offers: Offers, fresh: _Fresh, stopped: str | None, broken: str) -> list[Held]:
         """New quotes: decided, logged and counted.
