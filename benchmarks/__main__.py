@@ -32,7 +32,7 @@ def main() -> None:
     argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     ).parse_args()
-    failed = [" ".join(asked) for asked in RUNS if not run(*asked)]
+    failed = [" ".join(words) for words in RUNS if not run(*words)]
     run("report")
     if failed:
         sys.exit(f"Not every benchmark ran to its end. Received: {', '.join(failed)}")

@@ -136,11 +136,11 @@ def _measure(arguments: list[str]) -> None:
     command = [str(Path(sys.executable).with_name("pricebook")), *arguments]
     subprocess.run(command, check=True, stdout=sys.stderr)
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 / 1e9
-    told = {"minutes": (time.perf_counter() - start) / 60, "GB": peak}
-    sys.stdout.write(json.dumps(told) + "\n")
+    usage = {"minutes": (time.perf_counter() - start) / 60, "GB": peak}
+    sys.stdout.write(json.dumps(usage) + "\n")
 
 
-def found(folder: Path, truth: Simulated) -> list[Bar]:
+def accuracy_bars(folder: Path, truth: Simulated) -> list[Bar]:
     """How the elasticities that were written compare with the truth."""
     written = folder / ".pricebook" / "elasticities"
     own = pd.read_parquet(written / "by_sku.parquet").merge(
@@ -153,13 +153,13 @@ def found(folder: Path, truth: Simulated) -> list[Bar]:
     pairs = cross[cross["kind"] == "sku"].merge(
         truth.cross, on=["sku", "rival"], suffixes=("", "_true")
     )
-    told = pairs[pairs["elasticity"].abs() > 2 * pairs["stderr"]]
-    signs = float((told["elasticity"] * told["elasticity_true"] > 0).mean())
+    significant = pairs[pairs["elasticity"].abs() > 2 * pairs["stderr"]]
+    signs = float((significant["elasticity"] * significant["elasticity_true"] > 0).mean())
     return [
         Bar("skus within two standard errors of the truth", float(near.mean()), 0.9, False),
         Bar("mean cross elasticity, category's rivals", right["category"], 0.0, False),
         Bar("mean cross elasticity, competitor", right["competitor"], 0.0, False),
-        Bar(f"right signs among the {len(told)} pairs the data tell", signs, 0.9, False),
+        Bar(f"right signs among the {len(significant)} pairs the data tell", signs, 0.9, False),
     ]
 
 
@@ -169,9 +169,9 @@ def main() -> None:
     )
     parser.add_argument("--series", type=int, default=SERIES, help="of the monthly shop")
     parser.add_argument("--measure", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
-    asked = parser.parse_args()
-    if asked.measure:
-        _measure(asked.measure)
+    arguments = parser.parse_args()
+    if arguments.measure:
+        _measure(arguments.measure)
         return
     with tempfile.TemporaryDirectory() as scratch:
         zoned, monthly = Path(scratch) / "zoned", Path(scratch) / "monthly"
@@ -179,22 +179,22 @@ def main() -> None:
         monthly.mkdir()
         truth = simulated(SEED, skus=SKUS, categories=2, weeks=WEEKS, zones=ZONES)
         zoned_shop(zoned, truth)
-        monthly_shop(monthly, asked.series)
+        monthly_shop(monthly, arguments.series)
         rows = [
             {"shop": shop.name, **run(shop, command)}
             for shop in (zoned, monthly)
             for command in COMMANDS
         ]
-        bars = found(zoned, truth)
+        bars = accuracy_bars(zoned, truth)
     large = [row for row in rows if row["shop"] == "monthly"]
     bars += [
-        Bar(f"minutes, {asked.series:,} series", sum(row["minutes"] for row in large), MINUTES),
-        Bar(f"GB at most, {asked.series:,} series", max(row["GB"] for row in large), GIGABYTES),
+        Bar(f"minutes, {arguments.series:,} series", sum(row["minutes"] for row in large), MINUTES),
+        Bar(f"GB at most, {arguments.series:,} series", max(row["GB"] for row in large), GIGABYTES),
     ]
     rows = [{"run": f"{row.pop('shop')}: {row.pop('command')}", **row} for row in rows]
     title = "Any shop: 10 skus in 80 zones, and many monthly series"
     show(title, rows, bars)
-    if asked.series == SERIES:
+    if arguments.series == SERIES:
         write("anyshop", title, "python -m benchmarks.anyshop", rows, bars, Plot("run", "minutes"))
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.report import Bar, Plot, show, write
-from benchmarks.simulated import seeds_asked, simulated
+from benchmarks.simulated import seed_range, simulated
 from pricebook.config import Demand
 from pricebook.metrics import bias, wape
 
@@ -22,7 +22,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 SHARE, SEEDS, HORIZON = 0.2, 3, 4
 SPEC = Demand(max_series=None, context=26, epochs=20, batch_size=128)
-TOLD, NOT_TOLD = "ours, told of the stock", "the same, not told"
+WITH_STOCK, WITHOUT_STOCK = "ours, told of the stock", "the same, not told"
 
 
 def forecasts(seed: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
@@ -31,46 +31,50 @@ def forecasts(seed: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
 
     panel = simulated(seed, skus=120, categories=12, shoppers=2000, out_of_stock=SHARE).panel
     cut = np.sort(panel["period"].unique())[-HORIZON]
-    found = {}
-    for name, columns in {TOLD: [], NOT_TOLD: ["on_hand_share"]}.items():
-        seen = panel.drop(columns=columns)
-        history = seen[seen["period"] < cut].drop(columns="demand")
-        plan = seen[seen["period"] >= cut].drop(columns=["demand", "units"])
-        said = fit(history, SPEC, HORIZON, 7, lambda *_: None).forecast(history, plan)
-        both = said.merge(panel[["sku", "period", "demand"]], on=["sku", "period"])
-        found[name] = both["demand"].to_numpy(float), both["mean"].to_numpy(float)
-    return found
+    results = {}
+    for name, columns in {WITH_STOCK: [], WITHOUT_STOCK: ["on_hand_share"]}.items():
+        visible = panel.drop(columns=columns)
+        history = visible[visible["period"] < cut].drop(columns="demand")
+        plan = visible[visible["period"] >= cut].drop(columns=["demand", "units"])
+        forecast = fit(history, SPEC, HORIZON, 7, lambda *_: None).forecast(history, plan)
+        both = forecast.merge(panel[["sku", "period", "demand"]], on=["sku", "period"])
+        results[name] = both["demand"].to_numpy(float), both["mean"].to_numpy(float)
+    return results
 
 
 def rows(played: list[dict[str, tuple[np.ndarray, np.ndarray]]]) -> list[dict[str, Any]]:
-    told = []
-    for name in (TOLD, NOT_TOLD):
-        asked, said = (np.concatenate([one[name][side] for one in played]) for side in (0, 1))
-        told.append({"reading": name, "bias": bias(asked, said), "WAPE": wape(asked, said)})
-    return told
+    table = []
+    for name in (WITH_STOCK, WITHOUT_STOCK):
+        demand, forecast = (
+            np.concatenate([market[name][side] for market in played]) for side in (0, 1)
+        )
+        table.append(
+            {"reading": name, "bias": bias(demand, forecast), "WAPE": wape(demand, forecast)}
+        )
+    return table
 
 
-def bars(found: pd.DataFrame) -> list[Bar]:
-    off = found.set_index("reading")["bias"].abs()
+def bars(table: pd.DataFrame) -> list[Bar]:
+    off = table.set_index("reading")["bias"].abs()
     return [
-        Bar("bias, either way, told of the stock", float(off[TOLD]), 0.03),
-        Bar("bias, either way, not told", float(off[NOT_TOLD]), 0.10, at_most=False),
+        Bar("bias, either way, told of the stock", float(off[WITH_STOCK]), 0.03),
+        Bar("bias, either way, not told", float(off[WITHOUT_STOCK]), 0.10, at_most=False),
     ]
 
 
 def main() -> None:
-    seeds = seeds_asked(__doc__, SEEDS)
-    found = rows([forecasts(seed) for seed in seeds])
+    seeds = seed_range(__doc__, SEEDS)
+    table = rows([forecasts(seed) for seed in seeds])
     title = f"Demand where {SHARE:.0%} of sku-weeks are out of stock"
-    show(title, found, bars(pd.DataFrame(found)))
+    show(title, table, bars(pd.DataFrame(table)))
     if seeds == range(SEEDS):
         plot = Plot("reading", "bias")
         write(
             "censoring",
             title,
             "python -m benchmarks.censoring",
-            found,
-            bars(pd.DataFrame(found)),
+            table,
+            bars(pd.DataFrame(table)),
             plot,
         )
 

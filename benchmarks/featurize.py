@@ -56,8 +56,8 @@ def measure(home: Path) -> dict[str, Any]:
 def _in_a_fresh_process(home: Path) -> dict[str, Any]:
     command = [sys.executable, "-m", "benchmarks.featurize", "--measure", str(home)]
     run = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-    found: dict[str, Any] = json.loads(run.stdout.splitlines()[-1])
-    return found
+    result: dict[str, Any] = json.loads(run.stdout.splitlines()[-1])
+    return result
 
 
 def _copy(validated: Path, home: Path, tenth: bool) -> int:
@@ -77,7 +77,7 @@ def _copy(validated: Path, home: Path, tenth: bool) -> int:
     return rows
 
 
-def _rows(found: dict[str, dict[str, Any]]) -> list[Row]:
+def _rows(runs: dict[str, dict[str, Any]]) -> list[Row]:
     return [
         {
             "rows": name,
@@ -85,14 +85,14 @@ def _rows(found: dict[str, dict[str, Any]]) -> list[Row]:
             "seconds": run["seconds"],
             "peak memory (MB)": run["peak_mb"],
         }
-        for name, run in found.items()
+        for name, run in runs.items()
     ]
 
 
-def _bars(found: dict[str, dict[str, Any]]) -> list[Bar]:
-    ratio = found["all"]["seconds"] / (10 * found["tenth"]["seconds"])
+def _bars(runs: dict[str, dict[str, Any]]) -> list[Bar]:
+    ratio = runs["all"]["seconds"] / (10 * runs["tenth"]["seconds"])
     return [
-        Bar("peak memory, MB", found["all"]["peak_mb"], MAX_MEMORY_MB),
+        Bar("peak memory, MB", runs["all"]["peak_mb"], MAX_MEMORY_MB),
         Bar("time on all rows over ten times a tenth's", ratio, MAX_TIME_RATIO),
     ]
 
@@ -102,23 +102,23 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--measure", type=Path, metavar="HOME", help=argparse.SUPPRESS)
-    asked = parser.parse_args()
-    if asked.measure:
-        sys.stdout.write(json.dumps(measure(asked.measure)) + "\n")
+    arguments = parser.parse_args()
+    if arguments.measure:
+        sys.stdout.write(json.dumps(measure(arguments.measure)) + "\n")
         return
     validated = Settings().validated
     if not (validated / "orders.parquet").exists():
         sys.exit(f"Run `pricebook ingest` and `pricebook validate` first. Received: {validated}")
-    found: dict[str, dict[str, Any]] = {}
+    runs: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory() as folder:
         for name in ("tenth", "all"):
             home = Path(folder) / name
             rows_in = _copy(validated, home, tenth=name == "tenth")
-            found[name] = {"rows_in": rows_in, **_in_a_fresh_process(home)}
-    title, rows, bars = "Featurize: memory and time", _rows(found), _bars(found)
+            runs[name] = {"rows_in": rows_in, **_in_a_fresh_process(home)}
+    title, rows, bars = "Featurize: memory and time", _rows(runs), _bars(runs)
     show(title, rows, bars)
     plot = Plot("rows", "seconds")
-    write("featurize", title, "python -m benchmarks.featurize", rows, bars, plot, **found)
+    write("featurize", title, "python -m benchmarks.featurize", rows, bars, plot, **runs)
 
 
 if __name__ == "__main__":

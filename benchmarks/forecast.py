@@ -44,13 +44,13 @@ Method = Callable[[pd.DataFrame, pd.DataFrame], pd.DataFrame]
 class Window:
     """One method's forecast from one cut-off: a frame with `units` and forecasts, and the past."""
 
-    told: pd.DataFrame
+    forecast: pd.DataFrame
     history: Floats
     seconds: float
 
     def grid(self, column: str) -> Floats:
         """[series, horizon]"""
-        values: Floats = self.told[column].to_numpy(np.float64).reshape(len(self.history), -1)
+        values: Floats = self.forecast[column].to_numpy(np.float64).reshape(len(self.history), -1)
         return values
 
 
@@ -106,27 +106,27 @@ def window(method: Method, panel: pd.DataFrame, cutoff: int, horizon: int) -> Wi
     history, future = split(panel, cutoff, horizon)
     plan = future.drop(columns=["units", "revenue"])
     start = time.perf_counter()
-    told = method(history, plan)
+    forecast = method(history, plan)
     seconds = time.perf_counter() - start
-    joined = told.merge(future[[*KEY, "units"]], on=KEY, validate="1:1").sort_values(KEY)
+    joined = forecast.merge(future[[*KEY, "units"]], on=KEY, validate="1:1").sort_values(KEY)
     past = history.pivot(index=["sku", "zone"], columns="period", values="units").sort_index()
     return Window(joined, past.to_numpy(np.float64), seconds)
 
 
 def score(method: str, windows: Sequence[Window], quantiles: Sequence[float]) -> dict[str, Any]:
     """WAPE and bias over all windows together; RMSSE and MASE as a mean over skus and windows."""
-    sold, said = _stacked(windows, "units"), _stacked(windows, "mean")
+    sold, mean = _stacked(windows, "units"), _stacked(windows, "mean")
     each = [(w.grid("units"), w.grid("mean"), w.history) for w in windows]
-    told = _of_quantiles(windows, quantiles) if "q50" in windows[0].told else {}
+    quantile_scores = _of_quantiles(windows, quantiles) if "q50" in windows[0].forecast else {}
     return {
         "method": method,
-        "WAPE": wape(sold, said),
-        "RMSSE": float(np.mean([rmsse(*one) for one in each])),
-        "MASE": float(np.mean([mase(*one) for one in each])),
-        "bias": bias(sold, said),
-        "in 80 %": told.get("in 80 %"),
-        "pinball": told.get("pinball"),
-        "seconds": sum(one.seconds for one in windows),
+        "WAPE": wape(sold, mean),
+        "RMSSE": float(np.mean([rmsse(*window) for window in each])),
+        "MASE": float(np.mean([mase(*window) for window in each])),
+        "bias": bias(sold, mean),
+        "in 80 %": quantile_scores.get("in 80 %"),
+        "pinball": quantile_scores.get("pinball"),
+        "seconds": sum(window.seconds for window in windows),
     }
 
 
@@ -135,43 +135,43 @@ def _of_quantiles(windows: Sequence[Window], quantiles: Sequence[float]) -> dict
     at = {q: _stacked(windows, f"q{round(100 * q):02d}") for q in quantiles}
     return {
         "in 80 %": coverage(sold, at[0.1], at[0.9]),
-        "pinball": float(np.mean([pinball(sold, said, q) for q, said in at.items()])),
+        "pinball": float(np.mean([pinball(sold, forecast, q) for q, forecast in at.items()])),
     }
 
 
 def _stacked(windows: Sequence[Window], column: str) -> Floats:
-    return np.concatenate([one.grid(column) for one in windows])
+    return np.concatenate([window.grid(column) for window in windows])
 
 
 def bars(rows: Sequence[Row]) -> list[Bar]:
     """What the rows have to keep; only of the methods that ran."""
     at = {row["method"]: row for row in rows}
-    found: list[Bar] = []
+    result: list[Bar] = []
     if OURS in at:
         us = at[OURS]
-        found += [
+        result += [
             Bar("WAPE, ours", us["WAPE"], 0.325),
             Bar("RMSSE, ours", us["RMSSE"], 0.600),
             Bar("bias, ours, either way", abs(us["bias"]), 0.02),
             Bar("80 % interval covers", us["in 80 %"], 0.77, at_most=False),
             Bar("80 % interval covers", us["in 80 %"], 0.83),
         ]
-        found += _against_trees(us, at)
+        result += _against_trees(us, at)
     if DENIED in at:
-        found.append(Bar("WAPE, denied price and promotion", at[DENIED]["WAPE"], 0.475))
-    return found
+        result.append(Bar("WAPE, denied price and promotion", at[DENIED]["WAPE"], 0.475))
+    return result
 
 
 def _against_trees(us: Row, at: dict[str, Row]) -> list[Bar]:
-    found = [
+    bars = [
         Bar(f"{error}, ours over LightGBM's", us[error] / at[TREES][error], AHEAD)
         for error in ("WAPE", "RMSSE")
         if TREES in at
     ]
     if TREE_QUANTILES in at:
         rival = at[TREE_QUANTILES]["pinball"]
-        found.append(Bar("pinball, ours over LightGBM's", us["pinball"] / rival, 1.0))
-    return found
+        bars.append(Bar("pinball, ours over LightGBM's", us["pinball"] / rival, 1.0))
+    return bars
 
 
 def scaling(panels: dict[str, pd.DataFrame], train: Train) -> tuple[list[Row], list[Bar]]:
@@ -198,7 +198,7 @@ def _trained(history: pd.DataFrame, train: Train) -> None:
     fit(history, spec, train.horizon, train.seed, lambda *_: None)
 
 
-def _asked() -> argparse.Namespace:
+def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -208,45 +208,45 @@ def _asked() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _run(asked: argparse.Namespace, panel: pd.DataFrame, train: Train) -> list[Row]:
+def _run(arguments: argparse.Namespace, panel: pd.DataFrame, train: Train) -> list[Row]:
     rows: list[Row] = []
     with Console(stderr=True).status("") as status:
         for name, method in methods(train).items():
-            words = asked.methods or (ON_ALL if asked.series == "all" else [name])
+            words = arguments.methods or (ON_ALL if arguments.series == "all" else [name])
             if not any(word in name for word in words) or (
-                asked.series == "all" and name == DENIED
+                arguments.series == "all" and name == DENIED
             ):
                 continue
             windows = []
-            for cutoff in asked.cutoffs:
+            for cutoff in arguments.cutoffs:
                 status.update(f"{name}, from week {cutoff}")
                 windows.append(window(method, panel, cutoff, train.horizon))
             rows.append(score(name, windows, train.demand.quantiles))
             if name == OURS:
                 rows += [
-                    score(f"ours, from week {cutoff}", [one], train.demand.quantiles)
-                    for cutoff, one in zip(asked.cutoffs, windows, strict=True)
+                    score(f"ours, from week {cutoff}", [window_], train.demand.quantiles)
+                    for cutoff, window_ in zip(arguments.cutoffs, windows, strict=True)
                 ]
     return rows
 
 
 def main() -> None:
-    asked = _asked()
+    arguments = _arguments()
     train = load_params(REPO_ROOT / "params.yaml").train
-    panel = benchmark_panel(asked.series)
-    rows = _run(asked, panel, train)
+    panel = benchmark_panel(arguments.series)
+    rows = _run(arguments, panel, train)
     kept, more = bars(rows), {}
-    if asked.series == "all":
+    if arguments.series == "all":
         kept = [bar for bar in kept if "over LightGBM's" in bar.what]
         kept = [Bar(bar.what, bar.figure, 1.0) for bar in kept]
         trained, timed = scaling({"best": benchmark_panel(), "all": panel}, train)
         kept, more = [*kept, *timed], {"training": trained}
-    skus, weeks = panel["sku"].nunique(), " and ".join(map(str, asked.cutoffs))
+    skus, weeks = panel["sku"].nunique(), " and ".join(map(str, arguments.cutoffs))
     title = f"Demand: {skus:,} skus of Complete Journey, four weeks ahead of weeks {weeks}"
     show(title, rows, kept)
-    if tuple(asked.cutoffs) == REPORTED and not asked.methods:
-        name = "forecast" if asked.series == "best" else "forecast-all"
-        command = "python -m benchmarks.forecast" + (" --series all" * (asked.series == "all"))
+    if tuple(arguments.cutoffs) == REPORTED and not arguments.methods:
+        name = "forecast" if arguments.series == "best" else "forecast-all"
+        command = "python -m benchmarks.forecast" + (" --series all" * (arguments.series == "all"))
         write(name, title, command, rows, kept, Plot("method", "WAPE"), **more)
 
 

@@ -121,15 +121,15 @@ _SOURCES = """\
 """
 
 
-def card(found: Mapping[str, Mapping[str, Any]]) -> str:
+def card(metrics: Mapping[str, Mapping[str, Any]]) -> str:
     """The card as Markdown, with the figures of the results that there are."""
     demand = _DEMAND.format(covariates=_and(COVARIATES), static=_and(STATIC))
     levels = [name.replace("_", " ") for name in COLUMNS if name != "segment"]
     response = _RESPONSE.format(
         levels=_and(levels), columns=_and(COLUMNS), promotion=_and(PROMOTION)
     )
-    parts = [_HEAD, demand, _figures(found, OF_DEMAND), _DEMAND_LIMITS]
-    parts += [response, _figures(found, OF_RESPONSE), _RESPONSE_LIMITS]
+    parts = [_HEAD, demand, _figures(metrics, OF_DEMAND), _DEMAND_LIMITS]
+    parts += [response, _figures(metrics, OF_RESPONSE), _RESPONSE_LIMITS]
     return "\n".join(
         [*parts, _FAIR.format(shopper=_and(_plain(feature_repo()["SHOPPER_FEATURES"]))), _SOURCES]
     )
@@ -139,10 +139,10 @@ def _plain(features: Mapping[str, Any]) -> list[str]:
     return [name for name in features if not name.endswith("_at")]
 
 
-def _figures(found: Mapping[str, Mapping[str, Any]], names: Iterable[str]) -> str:
+def _figures(metrics: Mapping[str, Mapping[str, Any]], names: Iterable[str]) -> str:
     lines = ["**Figures**", ""]
     for name in names:
-        for bar in found[name]["bars"] if name in found else ():
+        for bar in metrics[name]["bars"] if name in metrics else ():
             relation = "at most" if bar["at_most"] else "at least"
             word = "" if bar["met"] else " (**missed**)"
             wanted = f"{relation} {shown(bar['bar'])} wanted{word}"

@@ -28,7 +28,7 @@ from pydantic_core import to_json
 from rich.console import Console
 
 from benchmarks.report import Bar, Plot, show, write
-from benchmarks.simulated import Floats, Week, names, panel, play, seeds_asked
+from benchmarks.simulated import Floats, Week, names, panel, play, seed_range
 from models.runtime import Series
 from pricebook.config import Experiment, Quote, Response
 from pricebook.pricing.arms import EXPLORE, Arm
@@ -154,9 +154,9 @@ def bought(market: Market, week: Week) -> Any:
 
     @cache
     def chance(sku: int, price: int) -> Floats:
-        asked = np.asarray(week.offer.price).copy()
-        asked[sku] = price
-        return market.choice(week.state, replace(week.offer, price=asked))[:, sku]
+        prices = np.asarray(week.offer.price).copy()
+        prices[sku] = price
+        return market.choice(week.state, replace(week.offer, price=prices))[:, sku]
 
     return chance
 
@@ -173,7 +173,7 @@ def trade(at: Shop, folder: Path) -> None:
         chance = bought(at.market, week)
         for _ in range(DAYS):
             shopper, sku = _day(at, rng)
-            replies = map(json.loads, asyncio.run(desk.quotes(_asked(at, shopper, sku))))
+            replies = map(json.loads, asyncio.run(desk.quotes(_requests(at, shopper, sku))))
             sold = []
             for who, what, quote in zip(shopper.tolist(), sku.tolist(), replies, strict=True):
                 if rng.random() < chance(what, quote["price"])[at.market.segment[who]]:
@@ -192,7 +192,7 @@ def _day(at: Shop, rng: np.random.Generator) -> tuple[Any, Any]:
     return np.tile(visitors, len(looked)), np.concatenate(looked)
 
 
-def _asked(at: Shop, shopper: Any, sku: Any) -> list[QuoteRequest]:
+def _requests(at: Shop, shopper: Any, sku: Any) -> list[QuoteRequest]:
     known = names(at.market)
     return [
         QuoteRequest(sku=known[what], customer_id=f"shopper {who}")
@@ -216,9 +216,11 @@ def true_value(at: Shop) -> float:
     """What the policy truly earns a quote, from the market and the choices in the arm."""
     drawing = [Terms(arm=Arm(EXPLORE, 1.0, 0.0))] * len(at.bundle.listings)
     made = offers(drawing, at.bundle.listings, at.bundle.about.limits, at.bundle.demand)
-    price = [cheapest(one.choice or Choice((one.price,), (1.0,))) for one in made]
+    price = [cheapest(offer.choice or Choice((offer.price,), (1.0,))) for offer in made]
     share = np.bincount(at.market.segment, at.visits) / at.visits.sum()
-    chances = [[bought(at.market, w)(*one) @ share for one in enumerate(price)] for w in at.weeks]
+    chances = [
+        [bought(at.market, w)(*offer) @ share for offer in enumerate(price)] for w in at.weeks
+    ]
     margin = (1 + SPARE) * (np.array(price) - at.market.unit_cost)
     looked = 1 / at.market.member.sum(axis=0)[at.market.category] / at.market.spec.categories
     return float(np.mean(chances, axis=0) @ (margin * looked))
@@ -226,15 +228,15 @@ def true_value(at: Shop) -> float:
 
 def estimates(quotes: Sequence[Quoted]) -> dict[str, Estimate]:
     """What the log says the policy earns a quote, and two figures that do not tell."""
-    drawn = [one for one in quotes if one.arm == EXPLORE]
-    seen = within_arm(drawn, cheapest)
-    said, expected = modelled(drawn, seen.who)
-    as_drawn = replace(seen, target=seen.propensity)
+    drawn = [quote for quote in quotes if quote.arm == EXPLORE]
+    arm = within_arm(drawn, cheapest)
+    fitted, expected = modelled(drawn, arm.who)
+    as_drawn = replace(arm, target=arm.propensity)
     return {
         ALL: inverse_propensity(overall(quotes, cheapest)),
-        ARM: inverse_propensity(seen),
-        ROBUST: doubly_robust(seen, said, expected),
-        MODEL: doubly_robust(replace(seen, target=0 * seen.target), said, expected),
+        ARM: inverse_propensity(arm),
+        ROBUST: doubly_robust(arm, fitted, expected),
+        MODEL: doubly_robust(replace(arm, target=0 * arm.target), fitted, expected),
         AS_IT_WAS: inverse_propensity(as_drawn),
     }
 
@@ -242,9 +244,10 @@ def estimates(quotes: Sequence[Quoted]) -> dict[str, Estimate]:
 def modelled(quotes: Sequence[Quoted], who: Any) -> tuple[Floats, Floats]:
     """The reward model at the price shown and at the policy's, each half told by the other."""
     half = np.unique(who, return_inverse=True)[1] % 2
-    skus, sku = np.unique([one.sku for one in quotes], return_inverse=True)
+    skus, sku = np.unique([quote.sku for quote in quotes], return_inverse=True)
     columns = [
-        (one.units, one.features["unit_cost"], one.price, cheapest(one.choice)) for one in quotes
+        (quote.units, quote.features["unit_cost"], quote.price, cheapest(quote.choice))
+        for quote in quotes
     ]
     units, cost, *shown_and_wanted = np.array(columns, float).T
     prices = np.array(shown_and_wanted)
@@ -252,8 +255,8 @@ def modelled(quotes: Sequence[Quoted], who: Any) -> tuple[Floats, Floats]:
     for here in (half == 0, half == 1):
         level, elasticity = fit_demand(sku[~here], units[~here], prices[0, ~here], skus.size)
         demand[:, here] = level[sku[here]] * prices[:, here] ** elasticity
-    said, expected = (prices - cost) * demand
-    return said, expected
+    fitted, expected = (prices - cost) * demand
+    return fitted, expected
 
 
 def fit_demand(sku: Any, units: Floats, price: Floats, many: int) -> tuple[Floats, float]:
@@ -263,17 +266,17 @@ def fit_demand(sku: Any, units: Floats, price: Floats, many: int) -> tuple[Float
     """
     sold, all_sold = np.bincount(sku, units, many), units @ np.log(price)
 
-    def asked(elasticity: float) -> Floats:
+    def relative_demand(elasticity: float) -> Floats:
         return np.maximum(np.bincount(sku, price**elasticity, many), np.finfo(float).tiny)
 
     def unlikely(elasticity: float) -> float:
-        return float(sold @ np.log(asked(elasticity)) - elasticity * all_sold)
+        return float(sold @ np.log(relative_demand(elasticity)) - elasticity * all_sold)
 
     elasticity = min(ELASTICITIES, key=unlikely)
-    return sold / asked(elasticity), elasticity
+    return sold / relative_demand(elasticity), elasticity
 
 
-def told(seed: int) -> dict[str, tuple[float, Estimate]]:
+def run_market(seed: int) -> dict[str, tuple[float, Estimate]]:
     """The true value beside each estimate of it."""
     at = shop(seed)
     with TemporaryDirectory() as place:
@@ -286,12 +289,12 @@ def told(seed: int) -> dict[str, tuple[float, Estimate]]:
 
 def rows(played: Sequence[dict[str, tuple[float, Estimate]]]) -> list[dict[str, Any]]:
     """A row an estimate: how many intervals hold the truth; the rest in shares of the truth."""
-    found = []
+    table = []
     for name in played[0]:
-        truth = np.array([one[name][0] for one in played])
-        value = np.array([one[name][1].value for one in played])
-        low, high = np.array([one[name][1].interval for one in played]).T
-        found.append(
+        truth = np.array([market[name][0] for market in played])
+        value = np.array([market[name][1].value for market in played])
+        low, high = np.array([market[name][1].interval for market in played]).T
+        table.append(
             {
                 "estimate": name,
                 "true value inside": int(((low <= truth) & (truth <= high)).sum()),
@@ -300,11 +303,11 @@ def rows(played: Sequence[dict[str, tuple[float, Estimate]]]) -> list[dict[str, 
                 "off by, either way": float(np.abs(value / truth - 1).mean()),
             }
         )
-    return found
+    return table
 
 
-def bars(found: Sequence[dict[str, Any]]) -> list[Bar]:
-    inside = {row["estimate"]: row["true value inside"] for row in found}
+def bars(table: Sequence[dict[str, Any]]) -> list[Bar]:
+    inside = {row["estimate"]: row["true value inside"] for row in table}
     return [
         Bar(f"{name}: markets whose true value is inside", inside[name], INSIDE, at_most=False)
         for name in (ALL, ARM, ROBUST)
@@ -312,18 +315,18 @@ def bars(found: Sequence[dict[str, Any]]) -> list[Bar]:
 
 
 def main() -> None:
-    seeds = seeds_asked(__doc__, SEEDS)
+    seeds = seed_range(__doc__, SEEDS)
     played = []
     with Console(stderr=True).status("") as status:
         for seed in seeds:
             status.update(f"market {seed}")
-            played.append(told(seed))
-    found = rows(played)
+            played.append(run_market(seed))
+    table = rows(played)
     title = f"What the cheapest price would earn, from {len(seeds)} quote logs"
-    show(title, found, bars(found))
+    show(title, table, bars(table))
     if seeds == range(SEEDS):
         plot = Plot("estimate", "true value inside")
-        write("offpolicy", title, "python -m benchmarks.offpolicy", found, bars(found), plot)
+        write("offpolicy", title, "python -m benchmarks.offpolicy", table, bars(table), plot)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from benchmarks.report import Bar, Plot, show, write
-from benchmarks.simulated import Week, names, panel, play, seeds_asked
+from benchmarks.simulated import Week, names, panel, play, seed_range
 from pricebook import money
 from pricebook.config import Quote, Response
 from pricebook.pricing import guardrails
@@ -71,15 +71,17 @@ class Shop:
     def cost(self) -> Floats:
         return self.market.unit_cost.astype(float)
 
-    def recent(self, played: Played, of: str, weeks: int) -> Floats:
+    def recent(self, played: Played, figure: str, weeks: int) -> Floats:
         """[weeks, n] of the last units or prices, the history's before the policy's own."""
-        mine = getattr(played, of)
-        past = [getattr(w.totals if of == "units" else w.offer, of) for w in self.history]
+        mine = getattr(played, figure)
+        past = [getattr(w.totals if figure == "units" else w.offer, figure) for w in self.history]
         return np.array([*past, *mine][-weeks:], float)
 
-    def snap(self, asked: Floats) -> Ints:
+    def snap(self, prices: Floats) -> Ints:
         """The nearest allowed price of each."""
-        return np.array([r[np.abs(r - p).argmin()] for r, p in zip(self.rungs, asked, strict=True)])
+        return np.array(
+            [r[np.abs(r - p).argmin()] for r, p in zip(self.rungs, prices, strict=True)]
+        )
 
 
 # (week from 0, state, the habit's offer, what was played) -> prices (n)
@@ -150,7 +152,9 @@ def _best_rung(
 ) -> Ints:
     tried = np.repeat(price[None], len(at.rungs[sku]), axis=0)
     tried[:, sku] = at.rungs[sku]
-    sold = [_sold(at, state, Offer(one, habit.display, habit.mailer), followed) for one in tried]
+    sold = [
+        _sold(at, state, Offer(rungs, habit.display, habit.mailer), followed) for rungs in tried
+    ]
     earned = ((tried - at.cost) * sold).sum(axis=1)
     return np.asarray(tried[int(np.argmax(earned))])
 
@@ -163,7 +167,7 @@ def _sold(at: Shop, state: State, offer: Offer, followed: float) -> Floats:
 
 def best(at: Shop, policies: Iterable[Policy]) -> dict[str, float]:
     """The policy that earned most, chosen with hindsight."""
-    return max((run(at, policy) for policy in policies), key=lambda told: told["profit"])
+    return max((run(at, policy) for policy in policies), key=lambda result: result["profit"])
 
 
 def ours(at: Shop) -> Policy:
@@ -174,9 +178,9 @@ def ours(at: Shop) -> Policy:
     model = response.fit(panel(at.market, at.history, "all"), nobody, Response(), at.seed)
     keys = pd.DataFrame({"sku": names(at.market)})
     own = keys.merge(model.by_sku(), on="sku", how="left")["elasticity"].to_numpy(float)
-    told = model.cross()
-    told = told.loc[told["kind"] == "category", ["sku", "elasticity"]]
-    cross = keys.merge(told, on="sku", how="left")["elasticity"].to_numpy(float)
+    cross_table = model.cross()
+    cross_table = cross_table.loc[cross_table["kind"] == "category", ["sku", "elasticity"]]
+    cross = keys.merge(cross_table, on="sku", how="left")["elasticity"].to_numpy(float)
 
     def decide(week: int, state: State, habit: Offer, played: Played) -> Ints:
         units = at.recent(played, "units", RECENT).mean(axis=0)
@@ -185,8 +189,8 @@ def ours(at: Shop) -> Policy:
         for _ in range(ROUNDS):
             lost = opportunity_cost(own, cross, units, price - at.cost, at.market.category)
             decisions = _decided(at, own, usual, lost)
-            price = np.array([one.price for one in decisions], float)
-        rules = [reason.rule for one in decisions for reason in one.reasons]
+            price = np.array([decision.price for decision in decisions], float)
+        rules = [reason.rule for decision in decisions for reason in decision.reasons]
         played.hits.update(rule for rule in rules if rule not in ("model", "ladder"))
         return price.astype(np.int64)
 
@@ -233,8 +237,8 @@ def greedy(at: Shop) -> Policy:
     count, listed = at.market.spec.skus, at.market.list_price
     units = np.array([week.totals.units for week in at.history], float)
     rows = [
-        _seen(at, week, np.asarray(one.offer.price), one.offer, units[:week])
-        for week, one in enumerate(at.history)
+        _features(at, week, np.asarray(week_.offer.price), week_.offer, units[:week])
+        for week, week_ in enumerate(at.history)
         if week >= 4
     ]
     model = LGBMRegressor(
@@ -246,16 +250,18 @@ def greedy(at: Shop) -> Policy:
         past, price = at.recent(played, "units", 4), listed.copy()
         width = max(map(len, at.rungs))
         tried = np.array([np.resize(rungs, width) for rungs in at.rungs])
-        asked = [_seen(at, HISTORY + week, tried[:, k], habit, past) for k in range(width)]
-        said = np.asarray(model.predict(pd.concat(asked))).reshape(width, count).T
-        earned = (tried - at.cost[:, None]) * said
+        wanted = [_features(at, HISTORY + week, tried[:, k], habit, past) for k in range(width)]
+        forecast = np.asarray(model.predict(pd.concat(wanted))).reshape(width, count).T
+        earned = (tried - at.cost[:, None]) * forecast
         price[:] = tried[np.arange(count), earned.argmax(axis=1)]
         return price
 
     return decide
 
 
-def _seen(at: Shop, week: int, price: Floats | Ints, offer: Offer, past: Floats) -> pd.DataFrame:
+def _features(
+    at: Shop, week: int, price: Floats | Ints, offer: Offer, past: Floats
+) -> pd.DataFrame:
     """What a demand model reads of every sku in a week at these prices."""
     count, angle = at.market.spec.skus, 2 * np.pi * week / 52
     return pd.DataFrame(
@@ -287,7 +293,7 @@ def thompson(at: Shop) -> Policy:
     def decide(week: int, state: State, habit: Offer, played: Played) -> Ints:
         price = at.recent(played, "price", weeks + week) / listed
         units = at.recent(played, "units", weeks + week) / scale
-        asked = np.empty(len(listed))
+        wanted = np.empty(len(listed))
         for sku in range(len(listed)):
             design = np.column_stack([np.ones(len(price)), -price[:, sku]])
             precision = design.T @ design + np.diag([0.1, 0.1])
@@ -295,8 +301,8 @@ def thompson(at: Shop) -> Policy:
             noise = max(float(np.var(units[:, sku] - design @ mean)), 1e-6)
             level, slope = rng.multivariate_normal(mean, noise * np.linalg.inv(precision))
             cost = at.cost[sku] / listed[sku]
-            asked[sku] = (level / slope + cost) / 2 if slope > 0 else 1.0
-        return at.snap(asked * listed)
+            wanted[sku] = (level / slope + cost) / 2 if slope > 0 else 1.0
+        return at.snap(wanted * listed)
 
     return decide
 
@@ -316,20 +322,20 @@ def every_policy(at: Shop) -> dict[str, dict[str, float]]:
 
 def rows(played: Sequence[dict[str, dict[str, float]]]) -> list[dict[str, Any]]:
     """A row a policy: means over the seeds, and the share of the oracle's gain with its error."""
-    profit = {name: np.array([one[name]["profit"] for one in played]) for name in played[0]}
+    profit = {name: np.array([market[name]["profit"] for market in played]) for name in played[0]}
     whole = profit[ORACLE] - profit[HABIT]
-    found = []
+    table = []
     for name, earned in profit.items():
-        told = {k: float(np.mean([one[name][k] for one in played])) for k in played[0][name]}
+        means = {k: float(np.mean([market[name][k] for market in played])) for k in played[0][name]}
         gain = earned - profit[HABIT]
         share = float(gain.sum() / whole.sum())
         error = float(np.std(gain - share * whole, ddof=1) / np.sqrt(len(gain)) / whole.mean())
-        found.append({"policy": name, "share of the oracle's gain": share, "±": error, **told})
-    return found
+        table.append({"policy": name, "share of the oracle's gain": share, "±": error, **means})
+    return table
 
 
-def bars(found: Sequence[dict[str, Any]]) -> list[Bar]:
-    at = {row["policy"]: row for row in found}
+def bars(table: Sequence[dict[str, Any]]) -> list[Bar]:
+    at = {row["policy"]: row for row in table}
     share = at[OURS]["share of the oracle's gain"]
     others = [row for name, row in at.items() if name not in (OURS, ORACLE)]
     return [
@@ -345,18 +351,18 @@ def bars(found: Sequence[dict[str, Any]]) -> list[Bar]:
 
 
 def main() -> None:
-    seeds = seeds_asked(__doc__, SEEDS)
+    seeds = seed_range(__doc__, SEEDS)
     played = []
     with Console(stderr=True).status("") as status:
         for seed in seeds:
             status.update(f"market {seed}")
             played.append(every_policy(shop(seed)))
-    found = rows(played)
+    table = rows(played)
     title = f"Profit over {WEEKS} weeks in {len(seeds)} simulated markets"
-    show(title, found, bars(found))
+    show(title, table, bars(table))
     if seeds == range(SEEDS):
         plot = Plot("policy", "share of the oracle's gain")
-        write("profit", title, "python -m benchmarks.profit", found, bars(found), plot)
+        write("profit", title, "python -m benchmarks.profit", table, bars(table), plot)
 
 
 if __name__ == "__main__":

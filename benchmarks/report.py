@@ -85,8 +85,8 @@ def write(
 ) -> Path:
     """Write benchmarks/results/<name>.json; `more` is kept but not shown."""
     path = RESULTS / f"{name}.json"
-    told = [{**asdict(bar), "met": bar.met} for bar in bars]
-    content = {"title": title, "command": command, "rows": list(rows), "bars": told}
+    checked_bars = [{**asdict(bar), "met": bar.met} for bar in bars]
+    content = {"title": title, "command": command, "rows": list(rows), "bars": checked_bars}
     write_json(path, {**content, "plot": asdict(plot), **more})
     return path
 
@@ -158,10 +158,10 @@ def draw(name: str, result: Row) -> None:
     from matplotlib.figure import Figure
 
     plot = result["plot"]
-    told = [row for row in result["rows"] if isinstance(row.get(plot["value"]), int | float)]
-    names = [str(row[plot["label"]]) for row in told][::-1]
-    values = [row[plot["value"]] for row in told][::-1]
-    figure = Figure(figsize=(8, 1.0 + 0.36 * len(told)), layout="constrained")
+    drawn = [row for row in result["rows"] if isinstance(row.get(plot["value"]), int | float)]
+    names = [str(row[plot["label"]]) for row in drawn][::-1]
+    values = [row[plot["value"]] for row in drawn][::-1]
+    figure = Figure(figsize=(8, 1.0 + 0.36 * len(drawn)), layout="constrained")
     axes = figure.subplots()
     colours = [BLUE if "ours" in label or "Pricebook" in label else GREY for label in names]
     axes.bar_label(axes.barh(names, values, color=colours), [shown(v) for v in values], padding=3)
@@ -179,11 +179,11 @@ def results() -> dict[str, Row]:
 
 def main() -> None:
     argparse.ArgumentParser(description=__doc__).parse_args()
-    found = results()
-    for name, result in found.items():
+    saved = results()
+    for name, result in saved.items():
         draw(name, result)
     with atomic_path(PAGE) as partial:
-        partial.write_text(page(found))
+        partial.write_text(page(saved))
     Console().print(f"Written to {PAGE}", soft_wrap=True)
 
 

@@ -98,15 +98,15 @@ def ridge(data: Rows) -> Floats:
 def _econml(data: Rows, model: Callable[[], Any], nuisance: Floats) -> Floats:
     from econml.dml import LinearDML
 
-    found = LinearDML(
+    estimator = LinearDML(
         model_y=model(),
         model_t=model(),
         cv=data.splits,
         fit_cate_intercept=False,
         random_state=0,
     )
-    found.fit(data.units, data.price, X=data.skus, W=nuisance)
-    return np.asarray(found.effect(np.eye(data.sku.max() + 1)), np.float64)
+    estimator.fit(data.units, data.price, X=data.skus, W=nuisance)
+    return np.asarray(estimator.effect(np.eye(data.sku.max() + 1)), np.float64)
 
 
 def doubleml(data: Rows) -> Floats:
@@ -122,15 +122,15 @@ def _doubleml(data: Rows, sku: int) -> float:
     arrays = _scaled(data.controls[here]), data.units[here], data.price[here]
     blocks = [np.flatnonzero(data.block[here] == block) for block in range(FOLDS)]
     everything = np.arange(here.sum())
-    found = DoubleMLPLR(
+    estimator = DoubleMLPLR(
         DoubleMLData.from_arrays(*arrays),
         LassoCV(cv=4),
         LassoCV(cv=4),
         n_folds=FOLDS,
         draw_sample_splitting=False,
     )
-    found.set_sample_splitting([(np.setdiff1d(everything, held), held) for held in blocks])
-    return float(found.fit().coef[0])
+    estimator.set_sample_splitting([(np.setdiff1d(everything, held), held) for held in blocks])
+    return float(estimator.fit().coef[0])
 
 
 def least_squares(panel: pd.DataFrame, columns: tuple[str, ...] = ()) -> float:
@@ -156,20 +156,20 @@ def market(seed: int) -> list[dict[str, Any]]:
     drawn = simulated(seed)
     truth = drawn.by_sku.sort_values("sku")["elasticity"].to_numpy()
     data = rows(drawn.panel)
-    found = [_ours(drawn, truth)]
+    results = [_ours(drawn, truth)]
     for name, method in RIVALS.items():
         value, seconds = _timed(lambda method=method: method(data))  # type: ignore[misc]
-        found.append(_row(name, float(value.mean()), value, truth, seconds))
+        results.append(_row(name, float(value.mean()), value, truth, seconds))
     pooled, seconds = _timed(lambda: least_squares(drawn.panel))
-    found.append(_row(LEAST_SQUARES, pooled, np.full(len(truth), pooled), truth, seconds))
-    return found
+    results.append(_row(LEAST_SQUARES, pooled, np.full(len(truth), pooled), truth, seconds))
+    return results
 
 
 def _ours(drawn: Simulated, truth: Floats) -> dict[str, Any]:
     model, seconds = _timed(lambda: fit(drawn.panel, NOBODY, Response(), 7))
-    found = model.by_sku().sort_values("sku")
-    row = _row(OURS, model.summary.pooled, found["elasticity"].to_numpy(), truth, seconds)
-    inside = (found["low"].to_numpy() <= truth) & (truth <= found["high"].to_numpy())
+    own = model.by_sku().sort_values("sku")
+    row = _row(OURS, model.summary.pooled, own["elasticity"].to_numpy(), truth, seconds)
+    inside = (own["low"].to_numpy() <= truth) & (truth <= own["high"].to_numpy())
     return {**row, "90 % interval covers": float(inside.mean())}
 
 
@@ -184,9 +184,9 @@ def _row(name: str, pooled: float, value: Floats, truth: Floats, seconds: float)
     return {"method": name, "pooled is off by": off, "error per sku": error, "seconds": seconds}
 
 
-def summary(seen: pd.DataFrame) -> tuple[list[dict[str, Any]], list[Bar]]:
+def summary(markets: pd.DataFrame) -> tuple[list[dict[str, Any]], list[Bar]]:
     """Means over the seeds, and the bars they have to keep."""
-    table = seen.groupby("method", sort=False).mean(numeric_only=True).drop(columns="seed")
+    table = markets.groupby("method", sort=False).mean(numeric_only=True).drop(columns="seed")
     ours, best = table.loc[OURS], table.loc[list(RIVALS)].sort_values("error per sku").iloc[0]
     bars = [
         Bar("pooled elasticity off by, mean", abs(ours["pooled is off by"]), 0.05),
@@ -215,15 +215,15 @@ def journey() -> tuple[list[dict[str, Any]], list[Bar], dict[str, Any]]:
     """The Complete Journey's 500 best sellers: pooled figures, signs, and two halves of stores."""
     panel = benchmark_panel()
     model = fit(panel, NOBODY, Response(), 7)
-    found, said = model.elasticities(), model.summary
-    away = 1.645 * said.pooled_stderr
+    elasticities, totals = model.elasticities(), model.summary
+    away = 1.645 * totals.pooled_stderr
     table = [
         {
             "method": OURS,
-            "promotions controlled": said.pooled,
-            "low": said.pooled - away,
-            "high": said.pooled + away,
-            "left in": said.pooled_without_promotion_controls,
+            "promotions controlled": totals.pooled,
+            "low": totals.pooled - away,
+            "high": totals.pooled + away,
+            "left in": totals.pooled_without_promotion_controls,
         },
         {
             "method": LEAST_SQUARES,
@@ -233,7 +233,7 @@ def journey() -> tuple[list[dict[str, Any]], list[Bar], dict[str, Any]]:
     ]
     shrunk, unshrunk = halves(panel)
     bars = [
-        Bar("Complete Journey: largest elasticity", float(found["elasticity"].max()), 0.0),
+        Bar("Complete Journey: largest elasticity", float(elasticities["elasticity"].max()), 0.0),
         Bar(
             f"halves of the stores, correlation per sku (unshrunk {unshrunk:.2f})",
             shrunk,
@@ -261,11 +261,11 @@ def _by_sku(model: ResponseModel) -> pd.Series:
 def _slopes(panel: pd.DataFrame) -> pd.Series:
     """Each sku's own slope, before the hierarchy; only where there is one."""
     kept, spec = usable(coded(panel)), Response()
-    seen = evidence(
+    slopes = evidence(
         residuals(kept, spec.folds), int(kept["series"].max()) + 1, spec.min_sales_periods
     )
     skus = kept.drop_duplicates("series").set_index("series")["sku"]
-    slope = pd.Series(seen.slope).where(seen.precision > 0).reindex(skus.index)
+    slope = pd.Series(slopes.slope).where(slopes.precision > 0).reindex(skus.index)
     return pd.Series(slope.to_numpy(), index=skus.to_numpy()).dropna()
 
 
@@ -278,13 +278,13 @@ def main() -> None:
     warnings.filterwarnings("ignore")
     fit(simulated(0).panel, NOBODY, Response(epochs=1), 7)  # TensorFlow starts before the clock
     ridge(rows(simulated(0).panel))
-    seen = pd.DataFrame([{"seed": seed, **row} for seed in range(seeds) for row in market(seed)])
-    table, bars = summary(seen)
+    markets = pd.DataFrame([{"seed": seed, **row} for seed in range(seeds) for row in market(seed)])
+    table, bars = summary(markets)
     show(f"{TITLE}: means over {seeds} simulated markets", table, bars)
     real, more, figures = journey()
     show(f"{TITLE}: the Complete Journey's 500 best sellers", real, more)
     plot = Plot("method", "error per sku")
-    by_seed = seen.astype(object).where(seen.notna(), None).to_dict("records")
+    by_seed = markets.astype(object).where(markets.notna(), None).to_dict("records")
     command = COMMAND if seeds == 20 else f"{COMMAND} --seeds {seeds}"
     write(
         NAME, TITLE, command, table, [*bars, *more], plot, journey=real, **figures, by_seed=by_seed

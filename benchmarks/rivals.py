@@ -1,8 +1,8 @@
-"""What an expert would otherwise forecast with: AutoETS and LightGBM, by their own libraries.
+"""The forecasts that an expert would use otherwise: AutoETS and LightGBM, each by its own library.
 
-Each takes a history and a plan as `models.demand.model` does (sku, zone, period, units, price, display,
-mailer, …, a plan without units) and returns sku, zone, period and its forecast. LightGBM's settings
-were chosen on cut-offs 28 to 40, as ours were.
+Each takes a history and a plan with the columns that `models.demand.model` reads (sku, zone,
+period, units, price, display, mailer, …; the plan has no units) and returns sku, zone, period and
+its forecast. LightGBM's settings were chosen on cut-offs 28 to 40, as Pricebook's were.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ def auto_ets(history: pd.DataFrame, plan: pd.DataFrame) -> pd.DataFrame:
     from statsforecast.models import AutoETS
 
     rival = StatsForecast(models=[AutoETS(season_length=1, alias="mean")], freq="7D", n_jobs=2)
-    told = rival.forecast(df=_long(history, ()), h=plan["period"].nunique())
-    return _ours(told, plan)
+    forecast = rival.forecast(df=_long(history, ()), h=plan["period"].nunique())
+    return _ours(forecast, plan)
 
 
 def lightgbm(history: pd.DataFrame, plan: pd.DataFrame, known: Sequence[str]) -> pd.DataFrame:
@@ -70,7 +70,7 @@ def lightgbm_quantiles(
 
     horizon = plan["period"].nunique()
     whole = pd.concat([history, plan.assign(units=np.nan)], ignore_index=True).sort_values(KEY)
-    rows = pd.concat([_seen_from(whole, known, step) for step in range(1, horizon + 1)])
+    rows = pd.concat([_features_at(whole, known, step) for step in range(1, horizon + 1)])
     train = rows[rows["units"].notna() & rows["lag8"].notna()]
     # From the last origin alone, each step's lags are those of the history's end.
     ahead = rows[rows["units"].isna() & (rows["step"] == rows["ahead"])].sort_values(KEY)
@@ -84,18 +84,18 @@ def lightgbm_quantiles(
     return ahead.assign(mean=ahead["q50"])[[*KEY, "mean", *names]]
 
 
-def _seen_from(whole: pd.DataFrame, known: Sequence[str], step: int) -> pd.DataFrame:
+def _features_at(whole: pd.DataFrame, known: Sequence[str], step: int) -> pd.DataFrame:
     """Every row with its lags as of `step` periods before it; `ahead` counts into the plan."""
     units = whole.groupby(["sku", "zone"])["units"]
-    seen = {f"lag{lag}": units.shift(step + lag - 1) for lag in LAGS}
+    features = {f"lag{lag}": units.shift(step + lag - 1) for lag in LAGS}
     for size in WINDOWS:
         shifted = units.shift(step).groupby([whole["sku"], whole["zone"]])
-        seen[f"mean{size}"] = shifted.transform(lambda s, n=size: s.rolling(n).mean())
+        features[f"mean{size}"] = shifted.transform(lambda s, n=size: s.rolling(n).mean())
     labels = {name: whole[name].astype("category") for name in STATIC}
     planned = whole["units"].isna()
     ahead = planned.groupby([whole["sku"], whole["zone"]]).cumsum()
     columns = whole[[*KEY, "units", *known]]
-    return columns.assign(**seen, **labels, step=step, ahead=ahead.where(planned, 0))
+    return columns.assign(**features, **labels, step=step, ahead=ahead.where(planned, 0))
 
 
 def _long(frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
@@ -106,8 +106,8 @@ def _long(frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
     return kept.assign(**labels).sort_values(["unique_id", "ds"], ignore_index=True)
 
 
-def _ours(told: pd.DataFrame, plan: pd.DataFrame) -> pd.DataFrame:
-    named = told.rename(columns={"unique_id": "sku", "ds": "period"})
+def _ours(forecast: pd.DataFrame, plan: pd.DataFrame) -> pd.DataFrame:
+    named = forecast.rename(columns={"unique_id": "sku", "ds": "period"})
     return plan[KEY].merge(named[["sku", "period", "mean"]], on=["sku", "period"], validate="1:1")
 
 

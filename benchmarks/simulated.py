@@ -99,16 +99,16 @@ def simulated(
 
 def play(market: Market, weeks: int, out_of_stock: float = 0.0) -> list[Week]:
     """Weeks of the shop's own habit; the warm-up is not among them."""
-    rng, state, seen = np.random.default_rng([market.spec.seed, 3]), market.opening(), []
+    rng, state, weeks_played = np.random.default_rng([market.spec.seed, 3]), market.opening(), []
     for _ in range(WARM_UP + weeks):
         offer = market.policy(state, rng)
         fails = rng.random(market.spec.skus) < out_of_stock
         supply = np.where(fails, rng.uniform(0, SHORT, market.spec.skus), 1.0)
         expected, slopes = market.demand(state, offer), market.elasticity(state, offer)
         following, totals = market.trade(state, offer, rng, supply)
-        seen.append(Week(state, offer, totals, expected, slopes))
+        weeks_played.append(Week(state, offer, totals, expected, slopes))
         state = following
-    return seen[WARM_UP:]
+    return weeks_played[WARM_UP:]
 
 
 def truth(zones: list[list[Week]]) -> Floats:
@@ -168,12 +168,12 @@ def _cross(market: Market, elasticity: Floats) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True)[["sku", "rival", "kind", "elasticity"]]
 
 
-def seeds_asked(description: str | None, many: int) -> range:
+def seed_range(description: str | None, many: int) -> range:
     """The seeds that the command line asks for: the first `many` if it does not say."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--seeds", type=int, default=many)
     parser.add_argument("--first", type=int, default=0, help="seed to begin with")
-    asked = parser.parse_args()
-    return range(asked.first, asked.first + asked.seeds)
+    arguments = parser.parse_args()
+    return range(arguments.first, arguments.first + arguments.seeds)

@@ -65,7 +65,7 @@ def ours(sequences: Sequences, epochs: int) -> list[float]:
     spec, ends = Demand(units=WIDTH, batch_size=BATCH, epochs=epochs), list[float]()
     inputs = _inputs(sequences)
     sold = np.stack([sequences.units[:, STEPS:], np.ones((len(inputs["past"]), HORIZON))], axis=-1)
-    model = forecaster.network(inputs, {"sku": (500, 12)}, WIDTH, len(spec.quantiles))
+    model = forecaster.build_network(inputs, {"sku": (500, 12)}, WIDTH, len(spec.quantiles))
     scale = np.ones(len(sold), dtype=np.float32)
     data = forecaster.batches(inputs, sold.astype(np.float32), scale, BATCH, SEED)
     forecaster.train(model, data, spec, lambda *_: ends.append(time.perf_counter()))
@@ -169,14 +169,14 @@ def main() -> None:
     )
     parser.add_argument("--sequences", type=int, default=SEQUENCES)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     warnings.filterwarnings("ignore")
     for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    rows, bars = compared(Sequences.draw(asked.sequences), EPOCHS, asked.rounds)
-    title = f"Training: {asked.sequences:,} sequences of {STEPS} × {INPUTS}, LSTM {WIDTH}"
+    rows, bars = compared(Sequences.draw(arguments.sequences), EPOCHS, arguments.rounds)
+    title = f"Training: {arguments.sequences:,} sequences of {STEPS} × {INPUTS}, LSTM {WIDTH}"
     show(title, rows, bars)
-    if (asked.sequences, asked.rounds) == (SEQUENCES, ROUNDS):
+    if (arguments.sequences, arguments.rounds) == (SEQUENCES, ROUNDS):
         plot = Plot("training", "rows a second")
         write("training", title, "python -m benchmarks.training", rows, bars, plot)
 

@@ -25,12 +25,12 @@ Batch = list[QuoteRequest]
 
 
 def batch(shop: Shop) -> tuple[list[Row], list[Bar]]:
-    found = asyncio.run(_in_process(shop))
-    found |= _over_http(shop)
+    rates = asyncio.run(_in_process(shop))
+    rates |= _over_http(shop)
     rows: list[Row] = [
-        {"measured": f"/quotes, prices, {name}", "a second": rate} for name, rate in found.items()
+        {"measured": f"/quotes, prices, {name}", "a second": rate} for name, rate in rates.items()
     ]
-    warm = min(rate for name, rate in found.items() if name.startswith("warm"))
+    warm = min(rate for name, rate in rates.items() if name.startswith("warm"))
     return rows, [Bar("/quotes, prices a second of a core, warm", warm, FLOOR, at_most=False)]
 
 
@@ -54,38 +54,38 @@ async def _median(
     """Of rounds of batches, once their shoppers and what `warm` asks for are in memory."""
     await _rate(answers, [*warm, *(page[:1] for page in batches)])
     rounds = [batches[BATCHES * n :][:BATCHES] for n in range(ROUNDS)]
-    return median([await _rate(answers, one, cold) for one in rounds])
+    return median([await _rate(answers, pages, cold) for pages in rounds])
 
 
 async def _rate(answers: Handlers, batches: Sequence[Batch], cold: bool = False) -> float:
     """Prices a second of a core."""
     took = 0.0
-    for one in batches:
+    for batch in batches:
         if cold:
             champion = answers.desk.champion
             champion.in_service = Offers(champion.offers.bundle, answers.live.windows)
         began = time.process_time()
-        await answers.desk.quotes(one)
+        await answers.desk.quotes(batch)
         took += time.process_time() - began
     return SIZE * len(batches) / took
 
 
 def _anonymous(seed: int) -> list[Batch]:
-    skus = [QuoteRequest(sku=one["sku"]) for one in asks(SIZE * BATCHES * ROUNDS, seed)]
+    skus = [QuoteRequest(sku=ask["sku"]) for ask in asks(SIZE * BATCHES * ROUNDS, seed)]
     return [skus[at : at + SIZE] for at in range(0, len(skus), SIZE)]
 
 
 def _named(first: int = 0) -> list[Batch]:
     """A page of a shopper each; none has seen one before."""
     return [
-        [one.model_copy(update={"customer_id": shopper(number)}) for one in page]
+        [request.model_copy(update={"customer_id": shopper(number)}) for request in page]
         for number, page in enumerate(_anonymous(2), first)
     ]
 
 
 def _over_http(shop: Shop) -> dict[str, float]:
     bodies = [
-        json.dumps({"items": [one.model_dump(exclude_none=True) for one in page]})
+        json.dumps({"items": [request.model_dump(exclude_none=True) for request in page]})
         for page in _anonymous(3)
     ]
     with pricebook(shop) as server:

@@ -1,4 +1,4 @@
-"""What breaks under load: no 5xx, and every quote is the usual one or says why it is not."""
+"""Faults under load. No request gets a 5xx; each quote is as usual or says why not."""
 
 from __future__ import annotations
 
@@ -22,42 +22,45 @@ from benchmarks.serving.servers import Client, Loading, Server, pricebook, until
 from pricebook.files import read_json, write_json
 from serving.quotes.offers import FALLBACKS
 
-BEFORE, HOLD = 2.0, 4.0  # seconds of load without the fault, and with it
-REQUESTS = 100_000  # then the same again
+BEFORE, HOLD = 2.0, 4.0  # seconds of load before the fault, and during it
+REQUESTS = 100_000  # distinct requests; the load repeats them
 BATCH = 1_000
-HELD = [{"sku": f"sku-{number:05}", "customer_id": shopper(number)} for number in range(250)]
-HOLDERS = frozenset(one["customer_id"] for one in HELD)
-STANDS = 2  # seconds a quote does, where the clock is set back
+LOCKED = [{"sku": f"sku-{number:05}", "customer_id": shopper(number)} for number in range(250)]
+HOLDERS = frozenset(request["customer_id"] for request in LOCKED)
+SHORT_TTL = 2  # seconds a quote is valid while the clock is set back
 STORES: dict[str, tuple[breaking.Fault, str]] = {
     "deleted": (breaking.deleted, "is gone"),
-    "locked": (breaking.locked, "late or locked"),
-    "corrupted": (breaking.corrupted, "cannot be read|late"),  # late where it is opened anew
+    "locked": (breaking.locked, "slow or locked"),
+    "corrupted": (breaking.corrupted, "cannot be read|late"),  # "late" while it is opened again
 }
 
 
 @dataclass(frozen=True)
-class Usual:
-    """What is quoted while nothing is broken: the price of a sku, and the quote of its holder."""
+class Baseline:
+    """Quotes without a fault: the price of each sku, and the quote that each holder has locked."""
 
     prices: dict[str, int]
-    held: dict[str, str]
+    locked: dict[str, str]
 
     @classmethod
-    def of(cls, server: Server, shop: Shop) -> Usual:
+    def measure(cls, server: Server, shop: Shop) -> Baseline:
         client = Client(server, shop)
         skus = [{"sku": f"sku-{number:05}"} for number in range(SKUS)]
-        batches = [HELD, *(skus[at : at + BATCH] for at in range(0, SKUS, BATCH))]
-        held, *rest = [client.post("/quotes", {"items": one})["quotes"] for one in batches]
+        batches = [LOCKED, *(skus[at : at + BATCH] for at in range(0, SKUS, BATCH))]
+        locked, *rest = [client.post("/quotes", {"items": batch})["quotes"] for batch in batches]
         return cls(
             {quote["sku"]: quote["price"] for quotes in rest for quote in quotes},
-            {one["customer_id"]: quote["quote_id"] for one, quote in zip(HELD, held, strict=True)},
+            {
+                request["customer_id"]: quote["quote_id"]
+                for request, quote in zip(LOCKED, locked, strict=True)
+            },
         )
 
-    def among(self, quotes: pd.DataFrame) -> pd.Series:
-        """Which are as usual; a stranger, of whom nothing is known, is told the public price."""
-        held = quotes["customer_id"].map(self.held)
+    def matches(self, quotes: pd.DataFrame) -> pd.Series:
+        """Which quotes are as usual. An unknown shopper gets the public price."""
+        locked = quotes["customer_id"].map(self.locked)
         public = quotes["price"].eq(quotes["sku"].map(self.prices))
-        same = public.where(held.isna(), quotes["quote_id"].eq(held))
+        same = public.where(locked.isna(), quotes["quote_id"].eq(locked))
         return same & quotes["model_version"].eq("1") & ~quotes["rule"].isin(FALLBACKS)
 
 
@@ -96,13 +99,14 @@ Case = tuple[list[Outcome], list[Bar]]
 
 def faults(shop: Shop) -> tuple[list[Row], list[Bar]]:
     with pricebook(shop) as server:
-        usual = Usual.of(server, shop)
-        cases = [_stores(shop, server, usual), _model(shop, server, usual)]
-    cases += [_worker(shop, usual), _disk(shop), _clock(shop, usual)]
-    outcomes = [one for found, _ in cases for one in found]
-    lost = sum(max(0, one.lost - one.excused) for one in outcomes)
-    return [one.row() for one in outcomes], [
-        Bar("answers of 5xx, or of anything but 200", sum(one.failed for one in outcomes), 0),
+        baseline = Baseline.measure(server, shop)
+        cases = [_stores(shop, server, baseline), _model(shop, server, baseline)]
+    cases += [_worker(shop, baseline), _disk(shop), _clock(shop, baseline)]
+    outcomes = [outcome for case, _ in cases for outcome in case]
+    lost = sum(max(0, outcome.lost - outcome.excused) for outcome in outcomes)
+    failed = sum(outcome.failed for outcome in outcomes)
+    return [outcome.row() for outcome in outcomes], [
+        Bar("answers of 5xx, or of anything but 200", failed, 0),
         Bar("requests lost, beyond one for each connection of a killed worker", lost, 0),
         *(bar for _, bars in cases for bar in bars),
     ]
@@ -115,53 +119,53 @@ def _broken(
     fault: breaking.Fault,
     hold: Callable[[], object] = lambda: time.sleep(HOLD),
 ) -> Outcome:
-    """What a load was told, until all was as before."""
+    """Load the service before, during and after a fault, until its quotes are as before."""
     client = Client(server, shop)
-    given = server.counted("pricebook_quotes_total")
-    load = Loading.begun(_asked(server, shop, name))
-    until(lambda: server.counted("pricebook_quotes_total") > given, server.log.read_text)
+    quotes_before = server.counted("pricebook_quotes_total")
+    load = Loading.begun(_plan(server, shop, name))
+    until(lambda: server.counted("pricebook_quotes_total") > quotes_before, server.log.read_text)
     time.sleep(BEFORE)
     with fault(shop, server) as excused:
         since = time.time()
         hold()
         to = time.time()
     until(lambda: _first_rule(client) not in FALLBACKS, server.log.read_text)
-    found = load.stopped()
-    quotes = pd.DataFrame(found["quotes"]).sort_values("asked")
+    answers = load.stopped()
+    quotes = pd.DataFrame(answers["quotes"]).sort_values("asked")
     during = quotes["asked"].gt(since) & quotes["answered"].lt(to)
     phase = np.select([quotes["answered"] < since, during], ["before", "during"], "")
     quotes = quotes.assign(phase=phase, ms=1_000 * (quotes["answered"] - quotes["asked"]))
-    failed = sum(count for status, count in found["statuses"].items() if status != "200")
-    return Outcome(name, quotes, failed, found["lost"], excused or 0, to - since)
+    failed = sum(count for status, count in answers["statuses"].items() if status != "200")
+    return Outcome(name, quotes, failed, answers["lost"], excused or 0, to - since)
 
 
-def _asked(server: Server, shop: Shop, name: str) -> Plan:
-    """By half who give no name, a quarter who hold a quote, and a quarter who were never here."""
-    asked = list(asks(REQUESTS))
-    for number, one in enumerate(asked):
-        if "customer_id" in one:
+def _plan(server: Server, shop: Shop, name: str) -> Plan:
+    """Half anonymous requests, a quarter from holders of a quote, a quarter from new shoppers."""
+    requests = list(asks(REQUESTS))
+    for number, request in enumerate(requests):
+        if "customer_id" in request:
             stranger = {"customer_id": f"{name} {number}"}
-            one.update(stranger if number % 2 else HELD[number // 2 % len(HELD)])
-    bodies = [json.dumps(one) for one in asked]
-    return Plan(server.port, "/quote", bodies, f"Bearer {shop.key}", told=True)
+            request.update(stranger if number % 2 else LOCKED[number // 2 % len(LOCKED)])
+    bodies = [json.dumps(request) for request in requests]
+    return Plan(server.port, "/quote", bodies, f"Bearer {shop.key}", keep_quotes=True)
 
 
 def _first_rule(client: Client) -> str:
     return str(client.post("/quote", {"sku": "sku-00001"})["reasons"][0]["rule"])
 
 
-def _stores(shop: Shop, server: Server, usual: Usual) -> Case:
-    """A stranger has to be looked up, so their quote says why it was not, and is the list price."""
+def _stores(shop: Shop, server: Server, baseline: Baseline) -> Case:
+    """A new shopper cannot be looked up, so the quote is the list price and gives the reason."""
     outcomes, silent, unusual = [], 0, 0
     for name, (fault, why) in STORES.items():
         outcome = _broken(f"online store {name}", shop, server, fault)
         quotes = outcome.quotes
-        said = quotes["rule"].eq("online_store") & quotes["text"].str.contains(why)
-        said &= quotes["price"].eq(quotes["list_price"])
+        explained = quotes["rule"].eq("online_store") & quotes["text"].str.contains(why)
+        explained &= quotes["price"].eq(quotes["list_price"])
         stranger = ~quotes["customer_id"].isin({*HOLDERS, None}) & quotes["phase"].eq("during")
-        stranger &= ~quotes["customer_id"].duplicated()  # later they may be remembered
-        silent += int((stranger & ~said).sum())
-        unusual += int((~stranger & ~said & ~usual.among(quotes)).sum())
+        stranger &= ~quotes["customer_id"].duplicated()  # later ones may be cached
+        silent += int((stranger & ~explained).sum())
+        unusual += int((~stranger & ~explained & ~baseline.matches(quotes)).sum())
         outcomes.append(outcome)
     return outcomes, [
         Bar("strangers' quotes while the store is broken that do not say why", silent, 0),
@@ -169,14 +173,14 @@ def _stores(shop: Shop, server: Server, usual: Usual) -> Case:
     ]
 
 
-def _model(shop: Shop, server: Server, usual: Usual) -> Case:
+def _model(shop: Shop, server: Server, baseline: Baseline) -> Case:
     outcome = _broken("model file truncated", shop, server, breaking.truncated)
-    unusual = int((~usual.among(outcome.quotes)).sum())
+    unusual = int((~baseline.matches(outcome.quotes)).sum())
     return [outcome], [Bar("quotes not as usual, while a truncated model is refused", unusual, 0)]
 
 
-def _worker(shop: Shop, usual: Usual) -> Case:
-    """One of two; both have read in the log who holds which quote."""
+def _worker(shop: Shop, baseline: Baseline) -> Case:
+    """Kill one of two workers. Both have read the locked quotes from the log."""
     began = time.perf_counter()
     with pricebook(shop, workers=2) as server:
         until(lambda: len(server.workers()) == 2, server.log.read_text)
@@ -184,7 +188,7 @@ def _worker(shop: Shop, usual: Usual) -> Case:
         returned = partial(_answered_by_another, server, shop, server.workers())
         hold = partial(until, returned, server.log.read_text)
         outcome = _broken("a worker of two killed", shop, server, breaking.killed, hold)
-    unusual = int((~usual.among(outcome.quotes)).sum())
+    unusual = int((~baseline.matches(outcome.quotes)).sum())
     back = outcome.seconds / start
     silence = float(outcome.quotes["answered"].sort_values().diff().max())
     return [outcome], [
@@ -194,23 +198,23 @@ def _worker(shop: Shop, usual: Usual) -> Case:
     ]
 
 
-def _answered_by_another(server: Server, shop: Shop, than: list[int]) -> bool:
-    """Whether a new connection is to a worker that was not there."""
+def _answered_by_another(server: Server, shop: Shop, workers: list[int]) -> bool:
+    """Whether a worker that is not among `workers` has a connection."""
     client = Client(server, shop)
-    client.post("/quote", HELD[0])
-    return any(server.connections(one) for one in server.workers() if one not in than)
+    client.post("/quote", LOCKED[0])
+    return any(server.connections(pid) for pid in server.workers() if pid not in workers)
 
 
 def _disk(shop: Shop) -> Case:
-    """Every quote is in the log, or is counted."""
+    """Fill the disk of the log: every quote is in the log, or is counted as missing."""
     log = shop.settings.quote_log
     with breaking.small_disk(log), pricebook(shop) as server:
-        usual = Usual.of(server, shop)
+        baseline = Baseline.measure(server, shop)
         outcome = _broken("disk full for the log", shop, server, breaking.full)
         unlogged = int(server.counted("pricebook_unlogged_quotes_total"))
         missing = len(set(outcome.quotes["quote_id"]).difference(_logged(log)))
     slower = outcome.p99("during") / outcome.p99("before")
-    unusual = int((~usual.among(outcome.quotes)).sum())
+    unusual = int((~baseline.matches(outcome.quotes)).sum())
     return [outcome], [
         Bar("quotes not as usual, while the log's disk is full", unusual, 0),
         Bar("quotes that the full disk did not take", missing, 1, at_most=False),
@@ -222,12 +226,12 @@ def _disk(shop: Shop) -> Case:
 def _logged(log: Path) -> Iterator[str]:
     for file in log.glob("*.jsonl"):
         for line in file.read_bytes().splitlines():
-            with suppress(ValueError):  # torn by the disk
+            with suppress(ValueError):  # a line that the full disk cut short
                 yield json.loads(line)["quote"]["quote_id"]
 
 
-def _clock(shop: Shop, usual: Usual) -> Case:
-    """The wall's, of the service alone, an hour back and forth; quotes stand for seconds."""
+def _clock(shop: Shop, baseline: Baseline) -> Case:
+    """Set the clock of the service an hour back and forth; quotes are valid for two seconds."""
     if breaking.FAKETIME is None:
         return [], [Bar("clock set back: not measured, libfaketime is not installed", np.nan, 0)]
     promote(shop.settings, _short_lived)
@@ -237,24 +241,24 @@ def _clock(shop: Shop, usual: Usual) -> Case:
         fault = partial(breaking.set_back, clock)
         outcome = _broken("clock set back an hour", shop, server, fault)
     others = outcome.quotes[~outcome.quotes["customer_id"].isin(HOLDERS)]
-    unusual = int((~usual.among(others)).sum())
-    found = once(outcome.quotes)
+    unusual = int((~baseline.matches(others)).sum())
+    distinct = distinct_quotes(outcome.quotes)
     return [outcome], [
         Bar("quotes not as usual, while the clock is set back", unusual, 0),
-        Bar("quotes issued at another time than they were asked for", misdated(found), 0),
-        Bar("held quotes that ended before their time, or outlived it", mistimed(found), 0),
+        Bar("quotes issued at another time than they were asked for", misdated(distinct), 0),
+        Bar("held quotes that ended before their time, or outlived it", mistimed(distinct), 0),
     ]
 
 
 def _short_lived(folder: Path) -> None:
     about = read_json(folder / "bundle.json")
-    about["quote"]["ttl_seconds"] = STANDS
+    about["quote"]["ttl_seconds"] = SHORT_TTL
     write_json(folder / "bundle.json", about)
 
 
-def once(quotes: pd.DataFrame) -> pd.DataFrame:
-    """Each quote once: when who was given it first, and asked last, and its own two instants."""
-    told = quotes.groupby("quote_id").agg(
+def distinct_quotes(quotes: pd.DataFrame) -> pd.DataFrame:
+    """A row a quote_id: when it was first requested and answered, and when last requested."""
+    distinct = quotes.groupby("quote_id").agg(
         asked=("asked", "min"),
         answered=("answered", "min"),
         last=("asked", "max"),
@@ -262,7 +266,9 @@ def once(quotes: pd.DataFrame) -> pd.DataFrame:
         expires=("expires_at", "first"),
         customer_id=("customer_id", "first"),
     )
-    return told.assign(issued=_seconds(told["issued"]), expires=_seconds(told["expires"]))
+    return distinct.assign(
+        issued=_seconds(distinct["issued"]), expires=_seconds(distinct["expires"])
+    )
 
 
 def _seconds(instants: pd.Series) -> pd.Series:
@@ -271,14 +277,14 @@ def _seconds(instants: pd.Series) -> pd.Series:
 
 
 def misdated(quotes: pd.DataFrame) -> int:
-    """Quotes not issued, to the second, between when they were asked for and answered."""
+    """Quotes whose issue time, to the second, is not between their request and their answer."""
     early = quotes["issued"] < np.floor(quotes["asked"])
     return int((early | (quotes["issued"] > quotes["answered"])).sum())
 
 
 def mistimed(quotes: pd.DataFrame) -> int:
-    """Held quotes that were told to who asked after their time, or replaced within it."""
-    held = quotes[quotes["customer_id"].isin(HOLDERS)].sort_values("answered")
-    outlived = held["last"] > held["expires"]
-    followed = held.groupby("customer_id")["answered"].shift(-1)
-    return int((outlived | (followed < held["expires"])).sum())
+    """Locked quotes served after they expired, or replaced before they expired."""
+    locked = quotes[quotes["customer_id"].isin(HOLDERS)].sort_values("answered")
+    outlived = locked["last"] > locked["expires"]
+    followed = locked.groupby("customer_id")["answered"].shift(-1)
+    return int((outlived | (followed < locked["expires"])).sum())

@@ -1,4 +1,4 @@
-"""A made-up shop with everything the price service needs, and who asks it for what."""
+"""A made-up shop with everything the price service needs, and requests to load it with."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ class Shop:
 
 
 def made(home: Path) -> Shop:
-    """The shop, from a process of its own: TensorFlow must not stay in the one that measures."""
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as apart:
-        return apart.submit(make, home).result()
+    """Make the shop in another process, so that TensorFlow is not loaded in the measuring one."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(make, home).result()
 
 
 def make(home: Path) -> Shop:
@@ -62,9 +62,9 @@ def price_book() -> pd.DataFrame:
     columns = {
         "sku": [f"sku-{number:05}" for number in range(SKUS)],
         "zone": "all",
-        "department": [f"department {one // 10}" for one in kind],
-        "category": [f"category {one}" for one in kind],
-        "product_type": [f"type {one}" for one in kind],
+        "department": [f"department {number // 10}" for number in kind],
+        "category": [f"category {number}" for number in kind],
+        "product_type": [f"type {number}" for number in kind],
         "list_price": price,
         "reference_price": usual,
         "cost_assumed": False,
@@ -102,7 +102,7 @@ def _bundle(folder: Path, book: pd.DataFrame) -> None:
 
 
 def _panel(book: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """What was sold, in all and to a segment that minds price and one that does so less."""
+    """Units sold in total, and to two segments: one more and one less sensitive to price."""
     rng = np.random.default_rng(SEED)
     kinds = ["sku", "zone", "department", "category", "product_type", "reference_price"]
     rows = book[kinds].merge(pd.DataFrame({"period": PERIODS.date}), how="cross")
@@ -112,7 +112,7 @@ def _panel(book: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
         rows.assign(segment=name, units=rng.poisson(60 * cut**elasticity))
         for name, elasticity in SEGMENTS.items()
     ]
-    return rows.assign(units=sum(one["units"] for one in parts)), pd.concat(parts)
+    return rows.assign(units=sum(part["units"] for part in parts)), pd.concat(parts)
 
 
 def _online_store(settings: Settings) -> None:
@@ -141,13 +141,13 @@ def shopper(number: int) -> str:
 
 
 def asks(count: int, seed: int = SEED) -> Iterator[dict[str, Any]]:
-    """Skus as often as one over their rank, as a shop's pages are seen; half who ask are named."""
+    """Requests for skus with Zipf popularity (one over the rank); half of them name a shopper."""
     draw = random.Random(seed)
     popular = [1 / rank for rank in range(1, SKUS + 1)]
     for sku in draw.choices(range(SKUS), popular, k=count):
-        one = {"sku": f"sku-{sku:05}"}
+        request = {"sku": f"sku-{sku:05}"}
         named = {"customer_id": shopper(draw.randrange(SHOPPERS))}
-        yield one | named if draw.random() < 0.5 else one
+        yield request | named if draw.random() < 0.5 else request
 
 
 def events(count: int, at: datetime, seed: int = SEED) -> Iterator[dict[str, Any]]:
@@ -180,7 +180,7 @@ def promote(settings: Settings, change: Callable[[Path], None]) -> None:
 
 
 def become(version: int) -> Callable[[Path], None]:
-    """Another version, whose list prices all end in its own digit: no price fits two versions."""
+    """Make a version whose list prices all end in its digit, so no price fits two versions."""
 
     def change(folder: Path) -> None:
         about = json.loads((folder / "bundle.json").read_text())

@@ -24,17 +24,23 @@ LONGEST = 5.0
 def live(shop: Shop) -> tuple[list[Row], list[Bar]]:
     with pricebook(shop) as server:
         quotes = Loading.begun(plan(server, shop, connections=4))
-        told = Loading.begun(_told(server, shop))
+        event_load = Loading.begun(_event_plan(server, shop))
         time.sleep(2)
         waits = list(_waits(Client(server, shop)))
-        happened, asked = told.stopped(), quotes.stopped()
+        happened, quote_load = event_load.stopped(), quotes.stopped()
     p50, worst = np.percentile(waits, [50, 100]).tolist()
     rows: list[Row] = [
         {"measured": "events to a changed quote", "p50 ms": p50, "worst ms": worst},
         {"measured": "events meanwhile", "a second": BATCH * happened["a second"]},
-        {"measured": "quotes meanwhile", "a second": asked["a second"], "p99 ms": asked["p99 ms"]},
+        {
+            "measured": "quotes meanwhile",
+            "a second": quote_load["a second"],
+            "p99 ms": quote_load["p99 ms"],
+        },
     ]
-    failed = sum(n for one in (happened, asked) for s, n in one["statuses"].items() if s != "200")
+    failed = sum(
+        n for load in (happened, quote_load) for s, n in load["statuses"].items() if s != "200"
+    )
     rate = BATCH * happened["a second"]
     return rows, [
         Bar("an event changes the next quote, worst ms", worst, 200),
@@ -43,10 +49,10 @@ def live(shop: Shop) -> tuple[list[Row], list[Bar]]:
     ]
 
 
-def _told(server: Server, shop: Shop) -> Plan:
+def _event_plan(server: Server, shop: Shop) -> Plan:
     """Fifty events every 50 ms, none told twice."""
-    one = list(events(round(SECONDS / EVERY) * BATCH, datetime.now(UTC)))
-    bodies = [json.dumps({"items": one[at : at + BATCH]}) for at in range(0, len(one), BATCH)]
+    batches = list(events(round(SECONDS / EVERY) * BATCH, datetime.now(UTC)))
+    bodies = [json.dumps({"items": batches[at : at + BATCH]}) for at in range(0, len(batches), BATCH)]
     return Plan(server.port, "/events", bodies, f"Bearer {shop.key}", 1, every=EVERY)
 
 

@@ -1,9 +1,9 @@
-"""Load from a second process: a plan comes in as JSON, what was answered goes out as JSON.
+"""Load from a second process: reads a plan as JSON, writes the results as JSON.
 
     python -m benchmarks.serving.load < plan.json
 
-HTTP/1.1 by hand over asyncio's protocols: a client of some comfort costs more than the service. It
-ends after the plan's seconds or requests, or on SIGTERM; requests in flight are waited for.
+It writes HTTP/1.1 on asyncio's protocols, because a full HTTP client would use more CPU than the
+service. It ends after the plan's seconds or requests, or on SIGTERM, and waits for open requests.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from typing import Any, cast
 import numpy as np
 import uvloop
 
-PATIENCE = 10.0  # seconds, at the end, for answers to what was asked
+PATIENCE = 10.0  # seconds to wait for open requests at the end
 LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 QUOTED = ("quote_id", "sku", "price", "list_price", "model_version", "issued_at", "expires_at")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What to post, over and over: `bodies` in turn, each connection `every` so many seconds.
+    """What to post: the `bodies` in turn, again and again, every `every` seconds a connection.
 
-    `every` 0 asks again as soon as there is an answer. `told` keeps what each quote says, and when
-    it was asked for and answered.
+    With `every` 0 a connection posts again as soon as it has its answer. `keep_quotes` keeps each
+    quote with the times of its request and its answer.
     """
 
     port: int
@@ -45,7 +45,7 @@ class Plan:
     seconds: float = 3600.0
     requests: int = sys.maxsize
     every: float = 0.0
-    told: bool = False
+    keep_quotes: bool = False
 
     def wire(self) -> list[bytes]:
         """The requests as bytes."""
@@ -57,12 +57,12 @@ class Plan:
 
 
 @dataclass
-class Seen:
-    """What was answered; `lost` are requests whose connection ended before their answer."""
+class Answers:
+    """The answers so far. `lost` counts requests whose connection closed before the answer."""
 
     milliseconds: list[float] = field(default_factory=list)
     statuses: Counter[int] = field(default_factory=Counter)
-    told: list[tuple[int, float, float, bytes]] = field(default_factory=list)
+    quotes: list[tuple[int, float, float, bytes]] = field(default_factory=list)
     lost: int = 0
 
     def summary(self, seconds: float) -> dict[str, Any]:
@@ -79,14 +79,14 @@ class Seen:
 
 
 class Load:
-    """The connections of a plan, and what they have seen."""
+    """The connections of a plan, and their answers."""
 
     def __init__(self, plan: Plan) -> None:
-        self.plan, self.seen = plan, Seen()
+        self.plan, self.answers = plan, Answers()
         self.requests: Iterator[tuple[int, bytes]] = itertools.cycle(enumerate(plan.wire()))
         self.ended, self.idle = asyncio.Event(), asyncio.Event()
-        self.asked = self.open = 0
-        self.zero = time.time() - time.perf_counter()  # of the counter that times the requests
+        self.started = self.open = 0
+        self.zero = time.time() - time.perf_counter()  # wall time at which perf_counter was 0
 
     async def run(self) -> dict[str, Any]:
         loop, began = asyncio.get_running_loop(), time.perf_counter()
@@ -99,11 +99,12 @@ class Load:
         try:
             await asyncio.wait_for(self.idle.wait(), PATIENCE)
         except TimeoutError:
-            self.seen.lost += self.open
-        return self.seen.summary(seconds) | {"quotes": [self.quote(*one) for one in self.seen.told]}
+            self.answers.lost += self.open
+        quotes = [self.quote(*answer) for answer in self.answers.quotes]
+        return self.answers.summary(seconds) | {"quotes": quotes}
 
     async def connect(self) -> None:
-        """A new connection; where nobody listens yet, again a moment later."""
+        """Open a new connection; retry every 10 ms until the server listens."""
         while not self.ended.is_set():
             try:
                 loop = asyncio.get_running_loop()
@@ -113,9 +114,9 @@ class Load:
                 await asyncio.sleep(0.01)
 
     def next(self) -> tuple[int, bytes] | None:
-        """The next request and the number of its body, None where there is to be none."""
-        self.asked += 1
-        if self.asked >= self.plan.requests:
+        """The number of the next body and its request; None when the load has ended."""
+        self.started += 1
+        if self.started >= self.plan.requests:
             self.ended.set()
         elif not self.ended.is_set():
             self.open += 1
@@ -127,26 +128,26 @@ class Load:
     def answered(self, number: int, began: float, answer: bytes) -> None:
         now, status = time.perf_counter(), int(answer[9:12])
         self.open -= 1
-        self.seen.milliseconds.append(1_000 * (now - began))
-        self.seen.statuses[status] += 1
-        if self.plan.told and status == 200:
-            self.seen.told.append((number, began, now, answer))
+        self.answers.milliseconds.append(1_000 * (now - began))
+        self.answers.statuses[status] += 1
+        if self.plan.keep_quotes and status == 200:
+            self.answers.quotes.append((number, began, now, answer))
 
-    def quote(self, number: int, asked: float, answered: float, answer: bytes) -> dict[str, Any]:
-        """What a quote says, its first reason, who asked for it, and when."""
+    def quote(self, number: int, started: float, answered: float, answer: bytes) -> dict[str, Any]:
+        """The fields of a quote, its first reason, its shopper, and the times of its request."""
         quote = json.loads(answer[answer.index(b"\r\n\r\n") :])
         first = quote["reasons"][0]
         return {name: quote[name] for name in QUOTED} | {
             "rule": first["rule"],
             "text": first["text"],
             "customer_id": json.loads(self.plan.bodies[number]).get("customer_id"),
-            "asked": self.zero + asked,
+            "asked": self.zero + started,
             "answered": self.zero + answered,
         }
 
 
 class Connection(asyncio.Protocol):
-    """One request at a time, on a connection that is kept."""
+    """A kept-alive connection with one request at a time."""
 
     def __init__(self, load: Load) -> None:
         self._load, self._answer, self._length = load, bytearray(), 0
@@ -189,7 +190,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, _: Exception | None) -> None:
         if self._began:
             self._load.open -= 1
-            self._load.seen.lost += 1
+            self._load.answers.lost += 1
         if not self._load.ended.is_set():
             self._reconnecting = asyncio.ensure_future(self._load.connect())
 

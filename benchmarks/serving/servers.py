@@ -43,14 +43,14 @@ class Server:
 
     def connections(self, worker: int) -> int:
         """How many clients are connected to a worker."""
-        found = psutil.Process(worker).net_connections("tcp")
-        return sum(one.raddr != () and one.laddr.port == self.port for one in found)
+        sockets = psutil.Process(worker).net_connections("tcp")
+        return sum(socket.raddr != () and socket.laddr.port == self.port for socket in sockets)
 
     def megabytes(self) -> float:
         """Resident memory of the one worker."""
         (worker,) = self.workers()
-        (told,) = [x for x in _text(Path(f"/proc/{worker}/status")).split("\n") if "VmRSS" in x]
-        return int(told.split()[1]) * 1024 / MEGABYTE
+        (line,) = [x for x in _text(Path(f"/proc/{worker}/status")).split("\n") if "VmRSS" in x]
+        return int(line.split()[1]) * 1024 / MEGABYTE
 
     def get(self, path: str) -> tuple[int, str]:
         """Status and body; status 0 where nobody listens."""
@@ -94,10 +94,10 @@ def served(command: Sequence[str], ready: str, folder: Path, **env: str) -> Iter
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     log = folder / f"server-{port}.log"
-    told = [str(BIN / command[0]), *command[1:], "--host", "127.0.0.1", "--port", str(port)]
+    arguments = [str(BIN / command[0]), *command[1:], "--host", "127.0.0.1", "--port", str(port)]
     with log.open("w") as file:
         process = subprocess.Popen(
-            told,
+            arguments,
             cwd=REPO_ROOT,
             env=os.environ | {"BENTOML_DO_NOT_TRACK": "True"} | env,
             stdout=file,
@@ -160,11 +160,11 @@ class Loading:
     def ended(self) -> dict[str, Any]:
         """What was answered, once the plan ends."""
         assert self.process.stdout is not None
-        told = self.process.stdout.read()
+        output = self.process.stdout.read()
         if self.process.wait() != 0:
             raise RuntimeError(f"The load fell over. Received: {self.process.returncode}")
-        found: dict[str, Any] = json.loads(told)
-        return found
+        result: dict[str, Any] = json.loads(output)
+        return result
 
     def stopped(self) -> dict[str, Any]:
         """What was answered until now."""
@@ -187,7 +187,7 @@ class Client:
     def post(self, path: str, body: Any) -> Any:
         self._http.request("POST", path, json.dumps(body), self._headers)
         answer = self._http.getresponse()
-        told = json.loads(answer.read())
+        reply = json.loads(answer.read())
         if answer.status != 200:
-            raise RuntimeError(f"{path} is answered. Received: {answer.status} {told}")
-        return told
+            raise RuntimeError(f"{path} is answered. Received: {answer.status} {reply}")
+        return reply

@@ -23,7 +23,7 @@ FIGURES = ("a second", "p50 ms", "p99 ms")
 
 def plan(server: Server, shop: Shop, **more: Any) -> Plan:
     """Quotes for anybody, of every sku."""
-    bodies = [json.dumps(one) for one in asks(20_000)]
+    bodies = [json.dumps(request) for request in asks(20_000)]
     return Plan(server.port, "/quote", bodies, f"Bearer {shop.key}", **more)
 
 
@@ -33,8 +33,8 @@ def busy(shop: Shop) -> Iterator[Server]:
     with pricebook(shop) as server:
         client = Client(server, shop)
         for seed in range(5):
-            told = list(events(1_000, datetime.now(UTC), seed))
-            client.post("/events", {"items": told})
+            batch = list(events(1_000, datetime.now(UTC), seed))
+            client.post("/events", {"items": batch})
         loaded(plan(server, shop, requests=WARM))
         yield server
 
@@ -54,37 +54,46 @@ def speed(shop: Shop) -> tuple[list[Row], list[Bar]]:
             OURS: stack.enter_context(busy(shop)),
         }
         rounds = [
-            {name: _measured(plan(one, shop, seconds=SECONDS)) for name, one in servers.items()}
+            {
+                name: _measured(plan(server, shop, seconds=SECONDS))
+                for name, server in servers.items()
+            }
             for _ in range(ROUNDS)
         ]
     return _rows(rounds), _bars(rounds)
 
 
-def _measured(asked: Plan) -> dict[str, Any]:
-    found = loaded(asked)
-    if set(found["statuses"]) != {"200"}:
-        raise RuntimeError(f"Every request is answered. Received: {found['statuses']}")
-    return found
+def _measured(plan: Plan) -> dict[str, Any]:
+    result = loaded(plan)
+    if set(result["statuses"]) != {"200"}:
+        raise RuntimeError(f"Every request is answered. Received: {result['statuses']}")
+    return result
 
 
 def _rows(rounds: list[dict[str, Any]]) -> list[Row]:
     return [
         {"measured": name}
-        | {figure: median(one[name][figure] for one in rounds) for figure in FIGURES}
+        | {figure: median(measured[name][figure] for measured in rounds) for figure in FIGURES}
         for name in rounds[0]
     ]
 
 
 def _bars(rounds: list[dict[str, Any]]) -> list[Bar]:
-    def ratio(figure: str, of: str) -> float:
-        return float(median(one[OURS][figure] / one[of][figure] for one in rounds))
+    def ratio(figure: str, anchor: str) -> float:
+        return float(
+            median(measured[OURS][figure] / measured[anchor][figure] for measured in rounds)
+        )
 
     return [
         *(
-            Bar(f"/quote, requests a second over {name}'s", ratio("a second", of), bar, False)
-            for name, of, bar in RATIOS
+            Bar(f"/quote, requests a second over {name}'s", ratio("a second", anchor), bar, False)
+            for name, anchor, bar in RATIOS
         ),
-        Bar("/quote, p99 ms at 8 connections", median(one[OURS]["p99 ms"] for one in rounds), 10),
+        Bar(
+            "/quote, p99 ms at 8 connections",
+            median(measured[OURS]["p99 ms"] for measured in rounds),
+            10,
+        ),
         Bar("/quote, p99 over FastAPI's", ratio("p99 ms", FASTAPI), 3),
     ]
 

@@ -19,19 +19,19 @@ APART = 0.7  # seconds; no multiple of it is the watch's, so it is met at any mo
 
 def swaps(shop: Shop) -> tuple[list[Row], list[Bar]]:
     with pricebook(shop) as server:
-        quotes = Loading.begun(plan(server, shop, told=True))
+        quotes = Loading.begun(plan(server, shop, keep_quotes=True))
         time.sleep(2)
         took = list(_swapped(server, shop))
-        found = quotes.stopped()
-    mixed = sum(not _whole(one["list_price"], one["model_version"]) for one in found["quotes"])
+        load = quotes.stopped()
+    mixed = sum(not _whole(quote["list_price"], quote["model_version"]) for quote in load["quotes"])
     rows: list[Row] = [
-        {"measured": "quotes while champions swap", "a second": found["a second"]}
-        | {name: found[name] for name in ("p99 ms", "worst ms")},
+        {"measured": "quotes while champions swap", "a second": load["a second"]}
+        | {name: load[name] for name in ("p99 ms", "worst ms")},
         *({"measured": f"swap to champion {n}, seconds", "figure": s} for n, s in took),
     ]
     return rows, [
         Bar("a swap, slowest, seconds", max(seconds for _, seconds in took), 2),
-        Bar("requests that failed while champions swap", failures(found), 0),
+        Bar("requests that failed while champions swap", failures(load), 0),
         Bar("quotes of one model at another's price", mixed, 0),
     ]
 
@@ -55,9 +55,9 @@ def _whole(list_price: int, version: str) -> bool:
     return list_price % 10 == (9 if version == "1" else int(version))
 
 
-def failures(found: dict[str, Any]) -> int:
+def failures(load: dict[str, Any]) -> int:
     """Requests answered otherwise than with 200, or not at all."""
-    answered = sum(found["statuses"].values())
+    answered = sum(load["statuses"].values())
     with suppress(KeyError):
-        answered -= found["statuses"]["200"]
-    return int(answered + found["lost"])
+        answered -= load["statuses"]["200"]
+    return int(answered + load["lost"])
