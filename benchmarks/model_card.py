@@ -26,75 +26,75 @@ _HEAD = """\
 # Model card
 
 Written by `python -m benchmarks.model_card` from the code and `benchmarks/results/`; do not edit it
-here. [Benchmarks](benchmarks.md) has the tables behind the figures, missed bars included.
+here. [Benchmarks](benchmarks.md) has the tables behind the figures.
 """
 
 _DEMAND = """\
 ## demand
 
-**For**: how many units of a sku sell over the next periods, at planned prices and promotions, with
-quantiles. It serves `POST /forecast` and the gate. It sets no price.
+**Purpose**: forecasts how many units of a sku sell over the next periods, with quantiles, at planned
+prices and promotions. `POST /forecast` and the gate use it. It sets no price.
 
-**How**: one Keras LSTM over all skus (an encoder of the past, a decoder of what is planned), which
-corrects what a small regression on the sku's own past expects. The planned price enters last, through
-a factor that can only fall as price rises, so price up never means demand up, for any sku and step.
-Quantiles cannot cross; a rehearsal on held-out periods says how wide they must be. Where stock is
-known, units are those sold over the share of the period the sku was there.
+**Method**: one global Keras LSTM for all skus. An encoder reads the past and a decoder reads the planned
+promotions and the calendar. The network corrects a small regression on the sku's own past. The planned
+price enters last, through a factor that falls as the price rises, so a higher price never means a higher
+forecast, for any sku and step. Quantiles cannot cross. Their width is calibrated on held-out periods.
+Where stock is known, units are divided by the share of the period in which the sku was in stock.
 
-**Data**: the shop's own orders before the cut-off, at its grain. Default: The Complete Journey, one
-year of a household panel.
+**Data**: the shop's own orders before the cut-off, by day, week or month. Default: The Complete Journey,
+one year of orders of a household panel.
 
-**Inputs**: units and price of the past; {covariates}, known for the past and planned for the future;
-{static} and the sku as embeddings, forgotten at random in training so that a new sku is read through
-its category; the calendar.
+**Inputs**: past units and prices; {covariates}, for the past and as planned; {static} and the sku as
+embeddings; the calendar. Training drops sku embeddings at random, so that the model can forecast a new
+sku from its category.
 """
 
 _DEMAND_LIMITS = """\
 **Limits**
-- A season is left out until a year and a half is known: a holiday it has not seen, it cannot foresee.
-- With prices and promotions unknown it forecasts a mean, and a plain mean of four weeks may have the
-  smaller absolute error.
-- Demand that no stock record explains counts as demand.
-- It needs a price for each series and at least two periods of context before a horizon.
+- The model uses no yearly season until it has one and a half years of data. It cannot foresee a holiday
+  that it has not seen.
+- Without planned prices and promotions it forecasts a mean; the mean of the last four weeks may then
+  have the smaller absolute error.
+- Without a stock record, a stock-out counts as low demand.
+- A series needs a price and at least two periods of history before the forecast.
 """
 
 _RESPONSE = """\
 ## response
 
-**For**: how demand changes with a sku's own price, for shoppers as a whole and for a segment of them.
-It chooses among the rungs between floor and list price; the guardrails have the last word.
+**Purpose**: estimates how demand changes with a sku's own price, for all shoppers and for each segment.
+It chooses among the rungs between floor and list price. The guardrails are applied after it.
 
-**How**: double machine learning. Units and price are freed of sku, season, promotion, stock and rivals
-by regressions fitted on other stretches of time; the slope of what is left is the elasticity. A tree
-from shop to {levels} shrinks what a sku's own rows cannot tell; a softplus makes every elasticity
-negative. Each has a standard error and a 90 % interval. Cross elasticities (to the category, to single
-skus of small categories, to competitors) come from the same residuals, and say what a lower price
-takes from the shop's own substitutes.
+**Method**: double machine learning. Regressions, cross-fitted on blocks of time, remove the effects of
+sku, season, promotion, stock and competitors from units and from price. The slope between the residuals
+is the elasticity. A hierarchy from shop to {levels} shrinks estimates that have little data. A softplus
+makes every elasticity negative. Each has a standard error and a 90 % interval. Cross elasticities (to
+the category, to single skus of small categories, to competitors) come from the same residuals. They
+measure how much a lower price takes from the shop's own substitutes.
 
 **Data**: as for demand, and the orders of known shoppers by segment.
 
-**Inputs of the exported model**: the places of {columns} in its tables, and the log of price over
-reference price. Controls while learning: {promotion}, category-mates' and competitors' prices, stock,
-season.
+**Inputs of the exported model**: the indices of {columns}, and the log of price over reference price.
+Controls in training: {promotion}, prices of the category's other skus and of competitors, stock, season.
 """
 
 _RESPONSE_LIMITS = """\
 **Limits**
-- It learns from prices the shop has tried; far outside them the curve is an assumption.
-- Intervals carry an allowance of a tenth of the elasticity for what the model leaves out
-  (`MISFIT` in `models/runtime.py`), set on simulated markets.
-- A segment keeps an elasticity of its own only where held-out likelihood improves; such deviations
-  come out smaller than they are where any price cut counts as a promotion.
-- Single cross elasticities between two skus are uncertain; their sign is surer than their size.
-- Without a unit cost or a floor, or with too few sales, the list price stands, and the quote says so.
+- The model learns from prices that the shop has charged. Far outside them the curve is an assumption.
+- Intervals include an allowance of a tenth of the elasticity for what the model leaves out
+  (`MISFIT` in `models/runtime.py`). It was set on simulated markets.
+- A segment gets its own elasticity only if that improves the held-out likelihood. Where every price cut
+  counts as a promotion, differences between segments are underestimated.
+- A cross elasticity between two skus is uncertain; its sign is more reliable than its size.
+- Without a unit cost or a floor, or with too few sales, the quote is the list price and says so.
 """
 
 _FAIR = """\
 ## Fairness
 
-No age, income, marital status or household make-up is a feature; `tests/test_fairness.py` reads the
-feature lists, the files and the exported model's inputs. Of shoppers, the features are: {shopper}.
-A personal offer needs consent, is only ever lower than the public price, and says that it is personal.
+Age, income, marital status and household composition are not features. `tests/test_fairness.py` checks
+the feature lists, the files and the inputs of the exported model. The features of a shopper are:
+{shopper}. A personal offer needs consent, is never above the public price, and says that it is personal.
 """
 
 _SOURCES = """\
@@ -122,7 +122,7 @@ _SOURCES = """\
 
 
 def card(metrics: Mapping[str, Mapping[str, Any]]) -> str:
-    """The card as Markdown, with the figures of the results that there are."""
+    """The card as Markdown, with the figures of all recorded results."""
     demand = _DEMAND.format(covariates=_and(COVARIATES), static=_and(STATIC))
     levels = [name.replace("_", " ") for name in COLUMNS if name != "segment"]
     response = _RESPONSE.format(
