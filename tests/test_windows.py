@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from models.demand.grid import after, grain_of, to_grid
+from models.demand.grid import grain_of, next_periods, to_grid
 from models.demand.own_history import lifts
-from models.demand.windows import WEEKLY, calendar, targets, training_pairs, windows
+from models.demand.windows import WEEKLY, calendar, make_windows, targets, training_pairs
 
 
 def market(series=4, periods=20):
@@ -31,7 +31,7 @@ def test_no_training_window_looks_past_its_own_origin():
     changed = panel.assign(units=panel["units"].where(panel["period"] < "2024-04-01", 999))
     origin = 13  # the Monday of 2024-04-01
     pairs = (np.arange(3), np.full(3, origin))
-    one, two = (windows(to_grid(p), np.zeros((20, 6)), pairs, 8, 2) for p in (panel, changed))
+    one, two = (make_windows(to_grid(p), np.zeros((20, 6)), pairs, 8, 2) for p in (panel, changed))
     assert (one.past == two.past).all() and (one.scale == two.scale).all()
 
 
@@ -39,7 +39,7 @@ def test_windows_start_two_periods_after_the_first_sale_and_reach_the_last_perio
     panel = market(series=1, periods=12)
     panel.loc[:5, "units"], panel.loc[6:, "units"] = 0, 5
     grid = to_grid(panel)
-    rows, at = training_pairs(grid, 4, 2, most=100)
+    rows, at = training_pairs(grid, 4, 2, limit=100)
     assert sorted(at) == [8, 9, 10]
     scale = np.ones(3, dtype=np.float32)
     sold = targets(grid, (rows, at), scale, 2)
@@ -47,7 +47,7 @@ def test_windows_start_two_periods_after_the_first_sale_and_reach_the_last_perio
 
 
 def test_too_many_windows_are_thinned_and_the_newest_kept():
-    _, at = training_pairs(to_grid(market(series=10, periods=40)), 8, 2, most=60)
+    _, at = training_pairs(to_grid(market(series=10, periods=40)), 8, 2, limit=60)
     assert len(at) <= 60 and at.max() == 38
 
 
@@ -55,7 +55,7 @@ def test_what_is_planned_reaches_only_the_horizon():
     panel = market()
     dearer = panel.assign(price=panel["price"].where(panel["period"] < "2024-04-01", 5000.0))
     pairs = (np.arange(4), np.full(4, 13))
-    one, two = (windows(to_grid(p), np.zeros((20, 6)), pairs, 8, 2) for p in (panel, dearer))
+    one, two = (make_windows(to_grid(p), np.zeros((20, 6)), pairs, 8, 2) for p in (panel, dearer))
     assert (one.past == two.past).all() and (one.log_price < two.log_price).all()
 
 
@@ -63,7 +63,7 @@ def test_what_is_planned_reaches_only_the_horizon():
 def test_the_grain_is_read_off_the_dates(freq, following):
     dates = pd.date_range("2023-11-01", periods=6, freq=freq)
     assert grain_of(dates) == following
-    assert after(dates[:-2], 2).tolist() == dates[-2:].tolist()
+    assert next_periods(dates[:-2], 2).tolist() == dates[-2:].tolist()
 
 
 def test_a_missing_row_sold_nothing_at_the_last_price():
@@ -110,7 +110,7 @@ def test_a_period_without_stock_says_nothing_of_the_scale():
         units=panel["units"].where(~empty, 0), on_hand_share=1.0 - empty.astype(float)
     )
     pairs, dates = (np.zeros(1, int), np.full(1, 13)), np.zeros((20, 6))
-    one, two = (windows(to_grid(p), dates, pairs, 12, 2) for p in (panel, short))
+    one, two = (make_windows(to_grid(p), dates, pairs, 12, 2) for p in (panel, short))
     assert two.scale == pytest.approx(one.scale, rel=0.15)
     expected = [w.lifts[0, 0, 0] + np.log(w.scale[0]) for w in (one, two)]
     assert expected[1] == pytest.approx(expected[0], abs=0.05)

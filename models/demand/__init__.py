@@ -1,10 +1,10 @@
-"""The demand forecast: a global LSTM over all series, and the baselines it is compared with."""
+"""The demand forecast: one LSTM for all series, and the baselines it is compared with."""
 
 from typing import Any
 
 
 def _load_pyfunc(path: str) -> Any:
-    """MLflow calls this to load a registered model (`models.registry` names this module)."""
+    """MLflow calls this to load a registered model (see `Registry.register`)."""
     from models.demand.model import load_registered
 
     return load_registered(path)

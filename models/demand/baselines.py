@@ -1,4 +1,4 @@
-"""What a shop would otherwise forecast with: last season again, the last periods' mean, AutoETS.
+"""Baseline forecasts: four-period mean, seasonal naive and AutoETS. They need no TensorFlow.
 
 Each takes a panel up to the origin and returns sku, zone, period, step and mean, as
 `DemandModel.forecast` does.
@@ -9,47 +9,50 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from models.demand import grid as dense
+from models.demand.grid import Grid, grain_of, long_frame, next_periods, to_grid
 
-SEASON = {"D": 7, "7D": 52, "MS": 12}  # periods after which demand repeats, by grain
-LONGEST_ETS_SEASON = 24  # beyond it exponential smoothing has more states than it can learn
+SEASON = {"D": 7, "7D": 52, "MS": 12}  # periods per season, by grain
+LONGEST_ETS_SEASON = 24  # a longer season has more states than exponential smoothing can estimate
+
+
+def four_period_mean(history: pd.DataFrame, horizon: int) -> pd.DataFrame:
+    """The mean of each series' last four periods, repeated over the horizon."""
+    grid = to_grid(history)
+    mean = grid.units[:, -4:].mean(axis=1)
+    return _frame(grid, horizon, np.repeat(mean[:, None], horizon, axis=1))
 
 
 def seasonal_naive(history: pd.DataFrame, horizon: int) -> pd.DataFrame:
-    """The same period of the last season; the last period where no whole season is known.
+    """The same period of the last season, or the last period if the history has no whole season.
 
     >>> days = pd.date_range("2024-01-01", periods=8)
     >>> week = pd.DataFrame({"sku": "a", "zone": "all", "period": days, "units": range(8)})
     >>> week = week.assign(price=1.0, display=0.0, mailer=0.0, promotion=0.0)
     >>> seasonal_naive(week, 2)["mean"].tolist()
-    [2.0, 3.0]
+    [1.0, 2.0]
     """
-    grid = dense.to_grid(history)
-    season = SEASON[dense.grain_of(grid.periods)]
-    back = season if grid.shape[1] >= season else 1
-    steps = np.arange(horizon) % back - back
-    return _told(grid, horizon, grid.units[:, grid.shape[1] + steps])
-
-
-def four_period_mean(history: pd.DataFrame, horizon: int) -> pd.DataFrame:
-    """The mean of each series' last four periods, repeated over the horizon."""
-    grid = dense.to_grid(history)
-    mean = np.repeat(grid.units[:, -4:].mean(axis=1)[:, None], horizon, axis=1)
-    return _told(grid, horizon, mean)
+    grid = to_grid(history)
+    season = SEASON[grain_of(grid.periods)]
+    lag = season if grid.shape[1] >= season else 1
+    steps = np.arange(horizon) % lag - lag
+    return _frame(grid, horizon, grid.units[:, grid.shape[1] + steps])
 
 
 def auto_ets(history: pd.DataFrame, horizon: int) -> pd.DataFrame:
-    """Exponential smoothing, chosen for each series (Hyndman et al. 2002, IJF 18(3)), by
-    statsforecast; seasonal where two seasons are known and one has at most 24 periods."""
+    """Exponential smoothing with components chosen per series, by statsforecast.
+
+    Seasonal if the history has two seasons and a season has at most 24 periods. Hyndman, Koehler,
+    Snyder and Grose (2002), "A state space framework for automatic forecasting", IJF 18(3).
+    """
     from statsforecast import StatsForecast
     from statsforecast.models import AutoETS
 
-    grid = dense.to_grid(history)
-    grain = dense.grain_of(grid.periods)
+    grid = to_grid(history)
+    grain = grain_of(grid.periods)
     season = SEASON[grain]
     if season > LONGEST_ETS_SEASON or grid.shape[1] < 2 * season:
         season = 1
-    known = pd.DataFrame(
+    panel = pd.DataFrame(
         {
             "unique_id": np.repeat(np.arange(len(grid.keys)), grid.shape[1]),
             "ds": np.tile(grid.periods, len(grid.keys)),
@@ -57,11 +60,11 @@ def auto_ets(history: pd.DataFrame, horizon: int) -> pd.DataFrame:
         }
     )
     models = [AutoETS(season_length=season, alias="mean")]
-    told = StatsForecast(models=models, freq=grain, n_jobs=2).forecast(df=known, h=horizon)
-    told = told.sort_values(["unique_id", "ds"])
-    return _told(grid, horizon, np.maximum(told["mean"].to_numpy().reshape(-1, horizon), 0))
+    forecast = StatsForecast(models=models, freq=grain, n_jobs=2).forecast(df=panel, h=horizon)
+    forecast = forecast.sort_values(["unique_id", "ds"])
+    return _frame(grid, horizon, np.maximum(forecast["mean"].to_numpy().reshape(-1, horizon), 0))
 
 
-def _told(grid: dense.Grid, horizon: int, mean: np.ndarray) -> pd.DataFrame:
-    frame = dense.long_frame(grid.keys, dense.after(grid.periods, horizon))
+def _frame(grid: Grid, horizon: int, mean: np.ndarray) -> pd.DataFrame:
+    frame = long_frame(grid.keys, next_periods(grid.periods, horizon))
     return frame.assign(mean=np.asarray(mean, np.float64).ravel())

@@ -1,11 +1,10 @@
-"""The demand network: its layers, its losses and its training.
+"""The demand network: its layers, losses and training.
 
-An encoder LSTM reads a series' past, a decoder LSTM what is already planned (promotions,
-calendar), and a layer joins both with what the series' own past says of promotions (`lifts`). The
-planned price enters last, and only as exp(−β · log(price / reference)) with
-β = softplus(…) > 0, where β never sees the planned price: by construction a higher price cannot
-mean more demand, at any step or quantile. Quantiles are the mean times a cumulative sum of softplus
-terms, so they cannot cross.
+An encoder LSTM reads a series' past, a decoder LSTM reads the plan (promotions, calendar), and a
+dense layer joins both with the features of the series' own history (`lifts`). The planned price
+enters last, and only as exp(−β · log(price / reference)) with β = softplus(…) > 0, where β does not
+depend on the planned price. So a higher price cannot mean more demand, at any step or quantile.
+Quantiles are the mean times a cumulative sum of softplus terms, so they cannot cross.
 """
 
 from __future__ import annotations
@@ -22,59 +21,64 @@ from pricebook.config import Demand
 OnEpoch = Callable[[int, dict[str, float]], None]
 
 TWEEDIE_POWER = 1.5
-FORGET_RATE = 0.7
+FORGET_RATE = 0.7  # how often training hides a label of a series, see `_embed`
 DROPOUT = 0.3
-MEAN_SIZE_POWER, QUANTILE_SIZE_POWER = 1.0, 0.0
-LOG_LEVEL_RANGE = (-8.0, 4.0)
+MEAN_SIZE_POWER, QUANTILE_SIZE_POWER = 1.0, 0.0  # a window weighs scale ** power, see `batches`
+LOG_LEVEL_RANGE = (-8.0, 4.0)  # of log(demand / scale); keeps the exponential finite
 
 
-def network(
+def build_network(
     inputs: dict[str, Any], words: dict[str, tuple[int, int]], units: int, quantiles: int
 ) -> keras.Model:
     """The untrained network: {past, future, lifts, log_price, static, known} to {mean, quantiles}.
 
     Args:
-        inputs: arrays of the shapes and dtypes to come, each [window, …].
-        words: per column of `static`, its vocabulary size (0 is unknown) and embedding width.
-        units: width of both LSTMs and of the layer after them.
-        quantiles: how many.
+        inputs: arrays with the shapes and dtypes to expect, each [window, …].
+        words: for each column of `static`, its vocabulary size (0 is unknown) and embedding width.
+        units: width of both LSTMs and of the dense layer after them.
+        quantiles: number of quantiles.
     """
-    given = {
+    tensors = {
         name: keras.Input(value.shape[1:], name=name, dtype=value.dtype)
         for name, value in inputs.items()
     }
     context, horizon = inputs["past"].shape[1], inputs["future"].shape[1]
-    about = _embedded(words, given["static"], given["known"])
-    state = layers.LSTM(units, name="encoder")(_beside(given["past"], about, context))
+    labels = _embed(words, tensors["static"], tensors["known"])
+    state = layers.LSTM(units, name="encoder")(_append(tensors["past"], labels, context))
     start = [layers.Dense(units, activation="tanh", name=f"start_{s}")(state) for s in "hc"]
-    plan = _beside(given["future"], about, horizon)
+    plan = _append(tensors["future"], labels, horizon)
     decoder = layers.LSTM(units, return_sequences=True, name="decoder")
     decoded = decoder(plan, initial_state=start)
-    joined = ops.concatenate([decoded, plan, given["lifts"]], axis=-1)
-    dropped = layers.Dropout(DROPOUT)(_beside(joined, state, horizon))
+    joined = ops.concatenate([decoded, plan, tensors["lifts"]], axis=-1)
+    dropped = layers.Dropout(DROPOUT)(_append(joined, state, horizon))
     hidden = layers.Dense(units, activation="gelu", name="hidden")(dropped)
-    return keras.Model(given, _demand(hidden, given["lifts"], given["log_price"], quantiles))
+    outputs = _demand(hidden, tensors["lifts"], tensors["log_price"], quantiles)
+    return keras.Model(tensors, outputs)
 
 
-def _embedded(words: dict[str, tuple[int, int]], static: Any, known: Any) -> Any:
-    """One vector per series. An unknown word is zeros, and in training a known one often is too:
-    the network learns what a stranger sells, and cannot learn a series by heart."""
+def _embed(words: dict[str, tuple[int, int]], static: Any, known: Any) -> Any:
+    """One vector per series from its labels; an unknown label is zeros.
+
+    Training often hides known labels in the same way. The network thus learns to forecast series
+    it has no label for, and cannot learn a series by heart.
+    """
     parts = []
     for i, (name, (size, width)) in enumerate(words.items()):
-        kept = layers.Dropout(FORGET_RATE, name=f"forget_{name}")(known[:, i : i + 1])
-        parts.append(layers.Embedding(size, width, name=name)(static[:, i]) * kept)
+        visible = layers.Dropout(FORGET_RATE, name=f"forget_{name}")(known[:, i : i + 1])
+        parts.append(layers.Embedding(size, width, name=name)(static[:, i]) * visible)
     return ops.concatenate(parts, axis=-1)
 
 
-def _beside(sequence: Any, vector: Any, length: int) -> Any:
+def _append(sequence: Any, vector: Any, length: int) -> Any:
+    """[window, length, …]: the sequence with the same vector appended to every step."""
     return ops.concatenate([sequence, layers.RepeatVector(length)(vector)], axis=-1)
 
 
 def _demand(hidden: Any, lifts: Any, log_price: Any, quantiles: int) -> dict[str, Any]:
     """mean [window, horizon, 1] and quantiles [window, horizon, q], in units over scale.
 
-    The network learns by how much to correct what the series' own past expects.
-    The quantiles learn their distance from the mean and leave the mean alone.
+    The network learns a correction of what the series' own history predicts (the first column of
+    `lifts`). The quantiles learn their distance from the mean; their loss does not move the mean.
     """
     start = keras.initializers.Constant
     beta = layers.Dense(1, activation="softplus", bias_initializer=start(1.0), name="beta")(hidden)
@@ -85,48 +89,48 @@ def _demand(hidden: Any, lifts: Any, log_price: Any, quantiles: int) -> dict[str
     return {"mean": mean, "quantiles": ops.stop_gradient(mean) * spread}
 
 
-def tweedie(sold: Any, mean: Any) -> Any:
-    """Tweedie deviance without the terms of y alone, −y μ^(1−p) / (1−p) + μ^(2−p) / (2−p).
+def tweedie(target: Any, mean: Any) -> Any:
+    """Tweedie deviance without the terms of y alone: −y μ^(1−p) / (1−p) + μ^(2−p) / (2−p).
 
-    `sold` is [window, horizon, 2]: units asked for, and how far to trust that (`windows.targets`).
-    Jørgensen (1987), "Exponential dispersion models", JRSS B 49(2).
+    `target` is [window, horizon, 2]: demand and its weight (`windows.targets`). Jørgensen (1987),
+    "Exponential dispersion models", JRSS B 49(2).
     """
     p = TWEEDIE_POWER
-    asked, trust = sold[..., :1], sold[..., 1:]
-    each = ops.power(mean, 2 - p) / (2 - p) + asked * ops.power(mean, 1 - p) / (p - 1)
-    return ops.mean(trust * each, axis=-1)
+    demand, weight = target[..., :1], target[..., 1:]
+    losses = ops.power(mean, 2 - p) / (2 - p) + demand * ops.power(mean, 1 - p) / (p - 1)
+    return ops.mean(weight * losses, axis=-1)
 
 
 def pinball(quantiles: Sequence[float]) -> Callable[[Any, Any], Any]:
-    """The mean pinball loss over quantiles, as `pricebook.metrics.pinball` has it."""
+    """The mean pinball loss over quantiles, as in `pricebook.metrics.pinball`."""
     levels = np.asarray(quantiles, dtype=np.float32)
 
-    def loss(sold: Any, said: Any) -> Any:
-        error = sold[..., :1] - said
-        each = ops.maximum(levels * error, (levels - 1) * error)
-        return ops.mean(sold[..., 1:] * each, axis=-1)
+    def loss(target: Any, forecast: Any) -> Any:
+        error = target[..., :1] - forecast
+        losses = ops.maximum(levels * error, (levels - 1) * error)
+        return ops.mean(target[..., 1:] * losses, axis=-1)
 
     return loss
 
 
 def batches(
-    inputs: dict[str, Any], sold: Floats, scale: Floats, size: int, seed: int
+    inputs: dict[str, Any], target: Floats, scale: Floats, size: int, seed: int
 ) -> tf.data.Dataset:
-    """Shuffled batches of (inputs, goals, weights).
+    """Shuffled batches of (inputs, targets, weights).
 
-    The mean is weighted by a window's size, as the error in total units is; the quantiles count
-    every series alike, as coverage does.
+    The loss of the mean weights a window by its size, as an error in total units does. The loss of
+    the quantiles weights every window equally, as coverage does.
     """
     powers = {"mean": MEAN_SIZE_POWER, "quantiles": QUANTILE_SIZE_POWER}
-    weights = {name: _weight(scale**power, sold.shape[1]) for name, power in powers.items()}
-    goals = dict.fromkeys(powers, sold)
-    whole = tf.nest.map_structure(tf.constant, (inputs, goals, weights))
-    order = tf.data.Dataset.range(len(sold)).shuffle(len(sold), seed=seed).batch(size)
-    return order.map(lambda rows: _gathered(whole, rows)).prefetch(2)
+    weights = {name: _weight(scale**power, target.shape[1]) for name, power in powers.items()}
+    targets = dict.fromkeys(powers, target)
+    arrays = tf.nest.map_structure(tf.constant, (inputs, targets, weights))
+    order = tf.data.Dataset.range(len(target)).shuffle(len(target), seed=seed).batch(size)
+    return order.map(lambda rows: _gather(arrays, rows)).prefetch(2)
 
 
-def _gathered(arrays: Any, rows: Any) -> Any:
-    """A batch at once: window by window costs three times as much."""
+def _gather(arrays: Any, rows: Any) -> Any:
+    """Take a whole batch of rows in one step; one window at a time takes three times as long."""
     return tf.nest.map_structure(lambda array: tf.gather(array, rows), arrays)
 
 
@@ -135,7 +139,11 @@ def _weight(size: Floats, horizon: int) -> Floats:
 
 
 def train(model: keras.Model, data: tf.data.Dataset, params: Demand, on_epoch: OnEpoch) -> None:
-    """Fit in place: Adam, its rate falling to nothing along a cosine."""
+    """Fit in place, by Adam with a cosine-decayed learning rate.
+
+    Raises:
+        FloatingPointError: the loss became NaN or infinite; training stops at that batch.
+    """
     steps = params.epochs * int(data.cardinality())
     rate = keras.optimizers.schedules.CosineDecay(params.learning_rate, steps)
     model.compile(
@@ -143,8 +151,27 @@ def train(model: keras.Model, data: tf.data.Dataset, params: Demand, on_epoch: O
         loss={"mean": tweedie, "quantiles": pinball(params.quantiles)},
         jit_compile=False,
     )
-    told = keras.callbacks.LambdaCallback(
-        on_epoch_end=lambda epoch, logs: on_epoch(epoch + 1, dict(logs or {}))
-    )
-    # shuffle=False: the dataset shuffles itself
-    model.fit(data, epochs=params.epochs, shuffle=False, verbose=0, callbacks=[told])
+    # shuffle=False: the dataset already shuffles
+    progress = _Progress(on_epoch)
+    model.fit(data, epochs=params.epochs, shuffle=False, verbose=0, callbacks=[progress])
+
+
+class _Progress(keras.callbacks.Callback):  # type: ignore[misc]
+    """Reports the losses of each epoch, numbered from 1, and stops at a loss that is not finite."""
+
+    def __init__(self, on_epoch: OnEpoch) -> None:
+        super().__init__()
+        self._on_epoch, self._epoch = on_epoch, 0
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self._epoch = epoch + 1
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        loss = float((logs or {}).get("loss", 0.0))
+        if not np.isfinite(loss):
+            raise FloatingPointError(
+                f"The loss is not finite in epoch {self._epoch}, batch {batch + 1}: {loss}"
+            )
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self._on_epoch(epoch + 1, dict(logs or {}))
