@@ -1,7 +1,7 @@
-"""Build the Bento: `python -m serving.build --bundle DIR` stores the bundle and prints the tag.
+"""Builds the Bento: `python -m serving.build --bundle DIR` stores the bundle and prints the tag.
 
 The bundle becomes the BentoML model `pricebook:<version>` in the home's BentoML store, and the
-Bento holds it beside the serving code. No container is made, and nothing is fetched.
+Bento contains it and the serving code. It builds no container and downloads nothing.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ BENTOFILE = Path(__file__).with_name("bentofile.yaml")
 
 
 def build(folder: Path, settings: Settings) -> str:
-    """Store the bundle in `folder`, build the Bento around it, and return the Bento's tag.
+    """Store the bundle in `folder`, build a Bento that contains it, and return the Bento's tag.
 
     Raises:
         ServiceError: the bundle cannot be read, or fails its golden quotes.
     """
-    os.environ["BENTOML_HOME"] = str(settings.state / "bentoml")  # read when bentoml is imported
+    os.environ["BENTOML_HOME"] = str(settings.state / "bentoml")  # BentoML reads it when imported
     os.environ["BENTOML_DO_NOT_TRACK"] = "True"
     import bentoml
 
@@ -38,28 +38,33 @@ def build(folder: Path, settings: Settings) -> str:
     bundle = bundles.load(folder)
     bundles.check(bundle)
     version = _version(bundle.about)
-    model = _stored(folder, version)
-    recipe = _recipe()
+    model = _store_model(folder, version)
     labels = {"as_of": bundle.about.as_of.isoformat(), "built_from": bundle.about.built_from}
-    bento = bentoml.build(**recipe, models=[model], labels=labels, build_ctx=str(REPO_ROOT))
+    bento = bentoml.build(
+        **_build_options(), models=[model], labels=labels, build_ctx=str(REPO_ROOT)
+    )
     return str(bento.tag)
 
 
 def requirements() -> list[str]:
-    """What the service needs, from pyproject.toml: the base dependencies and the serving extra."""
+    """The service's requirements: base dependencies and `serving` extra of pyproject.toml."""
     project = tomllib.loads((REPO_ROOT / "pyproject.toml").read_text())["project"]
     return [*project["dependencies"], *project["optional-dependencies"]["serving"]]
 
 
 def _version(about: Any) -> str:
-    """Names the pair and, by the digest it ends in, the very bundle, in letters BentoML takes."""
+    """A version that BentoML accepts, such as `d4-r7-0a1b2c3d`.
+
+    It names the versions of both models and ends in part of the bundle's digest, since the same
+    models may be bundled again with other limits.
+    """
     pair = "-".join(f"{name[0]}{about.models[name].version}" for name in sorted(about.models))
     digest = "".join(letter for letter in about.built_from.lower() if letter.isalnum())[-8:]
     return f"{pair}-{digest}" if digest else pair
 
 
-def _stored(folder: Path, version: str) -> str:
-    """Put the bundle into the model store, over an equal version of an earlier run."""
+def _store_model(folder: Path, version: str) -> str:
+    """Copy the bundle into the model store and return its tag. Replaces an equal version."""
     import bentoml
 
     tag = f"pricebook:{version}"
@@ -70,20 +75,22 @@ def _stored(folder: Path, version: str) -> str:
     return tag
 
 
-def _recipe() -> dict[str, Any]:
-    recipe: dict[str, Any] = yaml.safe_load(BENTOFILE.read_text())
-    recipe["python"] = {**recipe["python"], "packages": requirements()}
-    return recipe
+def _build_options() -> dict[str, Any]:
+    options: dict[str, Any] = yaml.safe_load(BENTOFILE.read_text())
+    options["python"] = {**options["python"], "packages": requirements()}
+    return options
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command; its last line of output is the tag."""
+    """Run the command. The last line it prints is the Bento's tag."""
     parser = argparse.ArgumentParser(prog="python -m serving.build", description=__doc__)
-    parser.add_argument("--bundle", type=Path, help="the champion's folder; the home's if absent")
-    asked = parser.parse_args(arguments)
+    parser.add_argument(
+        "--bundle", type=Path, help="folder of the bundle; default: the champion of the home"
+    )
+    options = parser.parse_args(arguments)
     settings = Settings()
     try:
-        tag = build(asked.bundle or settings.bundle, settings)
+        tag = build(options.bundle or settings.bundle, settings)
     except PricebookError as error:
         sys.stderr.write(f"{error}\n")
         return 1

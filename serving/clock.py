@@ -1,4 +1,4 @@
-"""The service's clock: the wall's, except that it never goes back."""
+"""The service's clock: it follows the machine's clock, but never goes back."""
 
 from __future__ import annotations
 
@@ -6,22 +6,29 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-NANO = 1_000_000_000
+NANO = 1_000_000_000  # nanoseconds in a second
 
 
 class MonotonicClock:
-    """A clock set back must not let quotes outlive their time, nor expire before they are given.
+    """Returns the time in UTC, never earlier than a time it returned before.
 
-    While the wall's clock lags behind what was last told, time goes on as the machine counts it.
+    If somebody sets the machine's clock back, a quote must neither stay valid for too long nor be
+    dated before the quotes that preceded it. While the wall clock is behind the last time returned,
+    time advances at the rate of the machine's monotonic counter.
     """
 
     def __init__(
-        self, wall: Callable[[], int] = time.time_ns, steady: Callable[[], int] = time.monotonic_ns
+        self,
+        wall_clock: Callable[[], int] = time.time_ns,
+        counter: Callable[[], int] = time.monotonic_ns,
     ) -> None:
-        self._wall, self._steady = wall, steady
-        self._ahead = wall() - steady()
+        self._wall_clock, self._counter = wall_clock, counter
+        self._offset = wall_clock() - counter()
 
     def __call__(self) -> datetime:
-        wall, steady = self._wall(), self._steady()  # a pause between them lags, and never leads
-        self._ahead = max(self._ahead, wall - steady)
-        return datetime.fromtimestamp((self._ahead + steady) / NANO, UTC)
+        # The wall clock is read first: if the thread is paused between the two reads, the offset is
+        # too small, and this clock is late until the next call. In the other order it would be too
+        # large, and this clock would stay ahead of the wall clock for good.
+        wall, count = self._wall_clock(), self._counter()
+        self._offset = max(self._offset, wall - count)
+        return datetime.fromtimestamp((self._offset + count) / NANO, UTC)

@@ -1,4 +1,4 @@
-"""The service's log: one JSON object a line, on whatever handlers BentoML has set up."""
+"""The service's log: one JSON object per line, written by the handlers that BentoML sets up."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import logging
 from datetime import UTC, datetime
 from typing import Any
 
-EXTRA = ("quote_id", "quote_ids")  # all that is told of `extra`: no shopper, no secret
+# The only fields of `extra` that are written. Others could hold a shopper's id or a secret.
+EXTRA_FIELDS = ("quote_id", "quote_ids")
 
 
-class Lines(logging.Formatter):
-    """A record as JSON, with the quotes it is about, and what was raised."""
+class JsonFormatter(logging.Formatter):
+    """Formats a log record as JSON, with the quotes it is about and the traceback if any."""
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {
@@ -21,14 +22,14 @@ class Lines(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
-        line |= {name: vars(record)[name] for name in EXTRA if name in vars(record)}
+        line |= {name: vars(record)[name] for name in EXTRA_FIELDS if name in vars(record)}
         if record.exc_info:
             line["error"] = self.formatException(record.exc_info)
         return json.dumps(line, default=str)
 
 
-def structured() -> None:
-    """Let this worker's log be lines of JSON, those of BentoML and of libraries included."""
+def use_json_logs() -> None:
+    """Log JSON lines in this process, including the logs of BentoML and other libraries."""
     logging.getLogger("pricebook").setLevel(logging.INFO)
     for handler in logging.getLogger().handlers:
-        handler.setFormatter(Lines())
+        handler.setFormatter(JsonFormatter())

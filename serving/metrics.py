@@ -1,4 +1,4 @@
-"""What /metrics tells beside BentoML's own, in the shop's words."""
+"""The service's own Prometheus metrics, which /metrics shows along with BentoML's."""
 
 from __future__ import annotations
 
@@ -9,87 +9,105 @@ from prometheus_client import Counter, Gauge
 
 from serving.quotes.offers import FALLBACKS, Kind, Ready
 
-Tally = dict[Kind, tuple[int, int, int]]
+Totals = tuple[int, int, int]  # quotes, sum of prices, sum of list prices (minor units)
 
 
-class Counters:
-    """Made once a process, after BentoML has set up its metrics."""
+class ServiceMetrics:
+    """The metrics of one worker process. Create it once, after BentoML has set up Prometheus.
+
+    Several workers write to files of a shared folder, from which /metrics adds up their counters.
+    Of a gauge it shows the value that was set last by any worker: each worker reads the events of
+    all, so the most recent value is right, and that of a worker that was killed is not.
+    """
 
     def __init__(self) -> None:
         self._quotes = Counter(
             "pricebook_quotes",
-            "Quotes given, by arm, outcome and last rule",
+            "Quotes issued, by experiment arm, outcome and last rule",
             ("arm", "outcome", "rule"),
         )
-        self._hits = Counter("pricebook_guardrail_hits", "Prices a rule has changed", ("rule",))
+        self._hits = Counter(
+            "pricebook_guardrail_hits", "Prices that a rule has changed", ("rule",)
+        )
         self._fallbacks = Counter(
             "pricebook_fallbacks", "Quotes at list price because something failed", ("rule",)
         )
-        self._charged = Counter("pricebook_quoted_minor", "Sum of the prices quoted")
-        self._listed = Counter("pricebook_listed_minor", "Sum of their list prices")
-        self._unlogged = Counter("pricebook_unlogged_quotes", "Quotes the log would not take")
-        self._dropped = Counter("pricebook_locks_dropped", "Quotes let go before they expired")
+        self._quoted_minor = Counter("pricebook_quoted_minor", "Sum of the prices quoted")
+        self._listed_minor = Counter("pricebook_listed_minor", "Sum of their list prices")
+        self._unlogged = Counter(
+            "pricebook_unlogged_quotes", "Quotes that could not be written to the quote log"
+        )
+        self._dropped_locks = Counter(
+            "pricebook_locks_dropped", "Price locks dropped before they expired"
+        )
         self._swaps = Counter("pricebook_swaps", "Bundles served or refused", ("how",))
-        # Every worker hears all events: the one that told last is right, and none that was killed.
-        self._stale = Gauge(
+        self._event_ages = Gauge(
             "pricebook_signal_age_seconds",
-            "Since the last event of a kind",
+            "Time since the last event of a kind",
             ("signal",),
             multiprocess_mode="mostrecent",
         )
         self._unreadable = Gauge(
             "pricebook_unreadable_events",
-            "Lines of the event log that are no events",
+            "Lines of the event log that are not events",
             multiprocess_mode="mostrecent",
         )
         self._waiting = Gauge(
             "pricebook_pushes_waiting",
-            "Skus and shoppers whose live figures the online store lacks",
+            "Skus and shoppers whose live features wait to be pushed to the online store",
             multiprocess_mode="mostrecent",
         )
-        self._failures = Counter(
-            "pricebook_push_failures", "Pushes of live figures the online store did not take"
+        self._push_failures = Counter(
+            "pricebook_push_failures", "Failed pushes of live features to the online store"
         )
-        self._failures_told = 0
-        self._seen: Tally = {}
-        self._seeing = threading.Lock()
+        self._reported_push_failures = 0
+        self._pending: dict[Kind, Totals] = {}
+        self._lock = threading.Lock()
 
-    def quotes(self, given: Sequence[Ready]) -> None:
-        """Keep quotes in mind until the next `tell`: counting them costs more than giving them."""
-        with self._seeing:
-            for ready in given:
-                count, charged, listed = self._seen.get(ready.kind, (0, 0, 0))
-                prices = charged + ready.price, listed + ready.list_price
-                self._seen[ready.kind] = (count + 1, *prices)
+    def add_quotes(self, offers: Sequence[Ready]) -> None:
+        """Count quotes in memory until the next `flush`.
 
-    def tell(self) -> None:
-        """Count what was kept in mind since."""
-        with self._seeing:
-            seen, self._seen = self._seen, {}
-        for (arm, outcome, rules), (count, charged, listed) in seen.items():
+        Each Prometheus counter writes to a memory-mapped file under a lock. Doing so for every
+        quote would cost more than issuing it.
+        """
+        with self._lock:
+            for offer in offers:
+                count, quoted, listed = self._pending.get(offer.kind, (0, 0, 0))
+                sums = quoted + offer.price, listed + offer.list_price
+                self._pending[offer.kind] = (count + 1, *sums)
+
+    def flush(self) -> None:
+        """Add the quotes counted since the last call to the Prometheus counters."""
+        with self._lock:
+            pending, self._pending = self._pending, {}
+        for (arm, outcome, rules), (count, quoted, listed) in pending.items():
             self._quotes.labels(arm, outcome, rules[-1] if rules else "none").inc(count)
             for rule in rules:
                 counter = self._fallbacks if rule in FALLBACKS else self._hits
                 counter.labels(rule).inc(count)
-            self._charged.inc(charged)
-            self._listed.inc(listed)
+            self._quoted_minor.inc(quoted)
+            self._listed_minor.inc(listed)
 
-    def unlogged(self, quotes: int) -> None:
+    def add_unlogged(self, quotes: int) -> None:
         self._unlogged.inc(quotes)
 
-    def dropped(self) -> None:
-        self._dropped.inc()
+    def add_dropped_lock(self) -> None:
+        self._dropped_locks.inc()
 
-    def swapped(self, how: str) -> None:
-        self._swaps.labels(how).inc()
+    def add_swap(self, outcome: str) -> None:
+        self._swaps.labels(outcome).inc()
 
-    def heard(self, ages: dict[str, float], unreadable: int) -> None:
-        for signal, seconds in ages.items():
-            self._stale.labels(signal).set(seconds)
+    def set_events(self, ages: dict[str, float], unreadable: int) -> None:
+        """Set the seconds since the last event of each kind, and the unreadable lines so far."""
+        for kind, seconds in ages.items():
+            self._event_ages.labels(kind).set(seconds)
         self._unreadable.set(unreadable)
 
-    def pushed(self, waiting: int, failures: int) -> None:
-        """Of the worker that pushes for all: keys that wait now, and all its failures."""
+    def set_pushes(self, waiting: int, failures: int) -> None:
+        """Set the keys that wait to be pushed, and count new failures. `failures` is a total.
+
+        Only the worker that pushes for all calls this.
+        """
         self._waiting.set(waiting)
-        self._failures.inc(failures - self._failures_told)
-        self._failures_told = failures
+        self._push_failures.inc(failures - self._reported_push_failures)
+        self._reported_push_failures = failures

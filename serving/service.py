@@ -1,7 +1,7 @@
-"""The BentoML service: parse, look up, decide, log.
+"""The BentoML service.
 
-Posts are answered in the lane, a middleware of the service; BentoML keeps the packaging, the
-processes, the health checks, the metrics and the page at /.
+`PostMiddleware` answers the POST routes. BentoML provides the packaging, the worker processes, the
+health checks, the metrics and the page at /.
 """
 
 from __future__ import annotations
@@ -20,12 +20,14 @@ from pricebook.config import Settings
 from serving.http.docs_page import PAGE
 from serving.http.middleware import PostMiddleware, Route
 from serving.http.openapi import description
-from serving.logs import structured
+from serving.logs import use_json_logs
 
+# The middleware is registered when this module is imported. Each worker fills in its routes later,
+# when it has loaded the champion.
 ROUTES: dict[str, Route] = {}
 
 
-async def page(_: Request) -> Response:
+async def docs_page(_: Request) -> Response:
     return HTMLResponse(PAGE)
 
 
@@ -33,7 +35,7 @@ async def openapi(_: Request) -> Response:
     return Response(to_json(description()), media_type="application/json")
 
 
-async def not_allowed(request: Request, error: Exception) -> Response:
+async def method_not_allowed(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
     detail = f"{request.url.path}: {error.detail}."
@@ -42,8 +44,8 @@ async def not_allowed(request: Request, error: Exception) -> Response:
 
 
 APP = Starlette(
-    routes=[Page("/", page), Page("/openapi.json", openapi), Page("/docs.json", openapi)],
-    exception_handlers={HTTPException: not_allowed},
+    routes=[Page("/", docs_page), Page("/openapi.json", openapi), Page("/docs.json", openapi)],
+    exception_handlers={HTTPException: method_not_allowed},
 )
 
 
@@ -60,34 +62,34 @@ class PricebookService:
 
     def __init__(self) -> None:
         from serving.http.handlers import Handlers
-        from serving.state.champion import settle
+        from serving.state.champion import tune_process
 
-        structured()
-        self.answers = Handlers.from_home(Settings(), packed=_packed())
-        ROUTES.update(self.answers.routes())
-        settle()
-        self.watches = self.answers.watches()
-        for watch in self.watches:
-            watch.start()
+        use_json_logs()
+        self.handlers = Handlers.from_home(Settings(), _packed_bundle())
+        ROUTES.update(self.handlers.routes())
+        tune_process()
+        self.background_tasks = self.handlers.background_tasks()
+        for task in self.background_tasks:
+            task.start()
 
     async def __is_ready__(self) -> bool:
-        champion = self.answers.desk.champion
+        champion = self.handlers.quoter.champion
         if champion.in_service is None:
             raise HTTPException(503, f"Not ready: {champion.problem}.")
         return True
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]
     def close(self) -> None:
-        for watch in self.watches:
-            watch.stop()
-        self.answers.close()
+        for task in self.background_tasks:
+            task.stop()
+        self.handlers.close()
 
 
 PricebookService.add_asgi_middleware(PostMiddleware, routes=ROUTES)  # type: ignore[attr-defined]
 
 
-def _packed() -> Path | None:
-    """The bundle inside the Bento; None where the service runs from its source."""
+def _packed_bundle() -> Path | None:
+    """The folder of the bundle inside the Bento, or None if the service runs from its source."""
     bento = PricebookService.bento  # type: ignore[attr-defined]
     if bento is None:
         return None

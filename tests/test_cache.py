@@ -1,4 +1,4 @@
-"""A glance looks again once what it found is old, and never keeps a failure."""
+"""TtlCache repeats a check when its result has expired, and never caches an exception."""
 
 import pytest
 
@@ -15,24 +15,24 @@ def time(monkeypatch):
     return Time
 
 
-def test_what_was_found_is_good_for_a_moment(time):
-    found = iter("ab")
-    look = TtlCache(lambda: next(found), good_for=0.01)
-    assert [look(), look()] == ["a", "a"]
+def test_a_result_is_reused_until_it_expires(time):
+    results = iter("ab")
+    check = TtlCache(lambda: next(results), ttl=0.01)
+    assert [check(), check()] == ["a", "a"]
     time.now += 0.01
-    assert look() == "b"
+    assert check() == "b"
 
 
-def test_a_look_that_fails_is_made_again(time):
-    found = iter([OSError("gone"), "back"])
+def test_a_check_that_raises_is_repeated_at_the_next_call(time):
+    results = iter([OSError("missing"), "present"])
 
-    def look():
-        one = next(found)
-        if isinstance(one, Exception):
-            raise one
-        return one
+    def check():
+        result = next(results)
+        if isinstance(result, Exception):
+            raise result
+        return result
 
-    glanced = TtlCache(look)
-    with pytest.raises(OSError, match="gone"):
-        glanced()
-    assert glanced() == "back"
+    cached = TtlCache(check)
+    with pytest.raises(OSError, match="missing"):
+        cached()
+    assert cached() == "present"

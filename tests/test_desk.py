@@ -72,7 +72,7 @@ class Shop:
         shoppers.probe()  # the first look-up opens the store, which takes longer than any may
         self.desk = Desk(
             Champion(settings.bundle, self.live.windows),
-            Champion(settings.challenger, self.live.windows, leaving=True),
+            Champion(settings.challenger, self.live.windows, unload_when_removed=True),
             shoppers,
             more.pop("journal", self.journal),
             lambda: ring,

@@ -15,7 +15,7 @@ from ledger.keys import Grant, Key, Keys, Refused, Scope
 from ledger.signing_keys import signing_keys
 from pricebook.config import Settings
 from pricebook.errors import LedgerError
-from serving.http.api_keys import ANYONE, ApiKeyAuth, Bucket, keys_in
+from serving.http.api_keys import ANYONE, ApiKeyAuth, TokenBucket, key_loader
 from serving.http.errors import RequestError
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -65,7 +65,7 @@ def bearer(text):
 
 def refusal(guard, authorization, scope="quote", cost=1):
     with pytest.raises(RequestError) as raised:
-        guard.allow(authorization, scope, cost)
+        guard.authorize(authorization, scope, cost)
     return raised.value
 
 
@@ -169,7 +169,7 @@ def test_a_key_that_would_allow_nothing_is_not_issued(ledger, wrong):
 
 def test_while_no_key_was_ever_issued_anybody_is_let_in(ledger, guard):
     assert guard.open
-    assert guard.allow(None, "admin") == ANYONE
+    assert guard.authorize(None, "admin") == ANYONE
     keys.revoke(ledger, id_of(issued(ledger)), NOON)
     guard.refresh()
     assert not guard.open
@@ -179,8 +179,8 @@ def test_while_no_key_was_ever_issued_anybody_is_let_in(ledger, guard):
 def test_a_key_is_let_in_by_its_name_for_its_scopes(ledger, guard):
     text = issued(ledger, scopes=frozenset({Scope.QUOTE, Scope.EVENTS}))
     guard.refresh()
-    assert guard.allow(bearer(text), "quote") == "till"
-    assert guard.allow(b"bearer  " + text.encode(), "events") == "till"
+    assert guard.authorize(bearer(text), "quote") == "till"
+    assert guard.authorize(b"bearer  " + text.encode(), "events") == "till"
     assert told(guard, bearer(text), "admin") == (403, "wrong_scope")
 
 
@@ -202,7 +202,7 @@ def test_a_key_expires_even_while_the_ledger_cannot_be_read(ledger, clock):
         raise LedgerError("gone")
 
     guard = ApiKeyAuth(load, clock)
-    assert guard.allow(bearer(text), "quote") == "till"
+    assert guard.authorize(bearer(text), "quote") == "till"
     clock.move(3600)
     guard.refresh()
     assert told(guard, bearer(text)) == (401, "expired_key")
@@ -231,22 +231,22 @@ def test_what_is_no_key_is_refused_and_not_repeated(ledger, guard, authorization
 def test_a_key_that_asks_too_fast_is_told_when_to_ask_again(ledger, guard, clock):
     text = bearer(issued(ledger, per_second=2.0))
     guard.refresh()
-    guard.allow(text, "quote", cost=2)
+    guard.authorize(text, "quote", cost=2)
     assert refusal(guard, text).headers == {"Retry-After": "1"}
     clock.move(0.5)
-    guard.allow(text, "quote")
+    guard.authorize(text, "quote")
     assert told(guard, text) == (429, "too_fast")
 
 
 def test_keys_of_one_name_have_their_own_rate(ledger, guard):
     texts = [bearer(issued(ledger, per_second=1.0)) for _ in range(2)]
     guard.refresh()
-    assert [guard.allow(text, "quote") for text in texts] == ["till", "till"]
+    assert [guard.authorize(text, "quote") for text in texts] == ["till", "till"]
     assert [told(guard, text)[0] for text in texts] == [429, 429]
 
 
 def test_a_batch_above_the_rate_is_let_in_and_paid_off_before_the_next():
-    bucket = Bucket()
+    bucket = TokenBucket()
     assert bucket.take(1_000, 100, NOON) == 0
     assert bucket.take(1, 100, NOON) == pytest.approx(9.01)
     assert bucket.take(1, 100, NOON + timedelta(seconds=9.01)) == 0
@@ -255,13 +255,15 @@ def test_a_batch_above_the_rate_is_let_in_and_paid_off_before_the_next():
 def test_a_key_let_in_at_the_door_pays_once_its_batch_has_been_read(ledger, guard):
     text = bearer(issued(ledger, per_second=1.0))
     guard.refresh()
-    assert guard.allow(text, "quote", cost=0) == guard.allow(text, "quote", cost=50) == "till"
+    assert (
+        guard.authorize(text, "quote", cost=0) == guard.authorize(text, "quote", cost=50) == "till"
+    )
     assert told(guard, text, cost=0) == (429, "too_fast")
 
 
 @given(st.lists(st.tuples(st.integers(0, 3_000), st.integers(1, 20))), st.integers(1, 10))
 def test_nobody_is_let_in_faster_than_the_rate_but_for_one_burst(asked, rate):
-    bucket, now, spent = Bucket(), NOON, 0
+    bucket, now, spent = TokenBucket(), NOON, 0
     for pause, cost in asked:
         now += timedelta(milliseconds=pause)
         if bucket.take(cost, rate, now) == 0:
@@ -273,17 +275,17 @@ def test_nobody_is_let_in_faster_than_the_rate_but_for_one_burst(asked, rate):
 def test_a_clock_set_back_locks_nobody_out(ledger, guard, clock):
     text = bearer(issued(ledger, per_second=1.0))
     guard.refresh()
-    guard.allow(text, "quote")
+    guard.authorize(text, "quote")
     clock.move(-86_400)
     assert told(guard, text) == (429, "too_fast")
     clock.move(1)
-    assert guard.allow(text, "quote") == "till"
+    assert guard.authorize(text, "quote") == "till"
 
 
 def test_a_revoked_key_is_refused_from_the_next_refresh_on(ledger, guard):
     text = issued(ledger)
     guard.refresh()
-    assert guard.allow(bearer(text), "quote") == "till"
+    assert guard.authorize(bearer(text), "quote") == "till"
     keys.revoke(ledger, id_of(text), NOON)
     guard.refresh()
     assert told(guard, bearer(text)) == (401, "revoked_key")
@@ -300,13 +302,13 @@ def test_a_ledger_that_cannot_be_read_leaves_the_keys_as_they_were(ledger, clock
 
     guard = ApiKeyAuth(load, clock)
     guard.refresh()
-    assert guard.allow(bearer(text), "quote") == "till"
+    assert guard.authorize(bearer(text), "quote") == "till"
     assert "The disk is gone" in caplog.text
 
 
 def test_while_the_keys_were_never_read_nobody_is_let_in(tmp_path, clock):
     guard = ApiKeyAuth(
-        keys_in(Settings(home=tmp_path, ledger_url="sqlite:////dev/null/x.db")), clock
+        key_loader(Settings(home=tmp_path, ledger_url="sqlite:////dev/null/x.db")), clock
     )
     assert not guard.open
     assert told(guard, None) == (503, "no_keys")
@@ -315,7 +317,7 @@ def test_while_the_keys_were_never_read_nobody_is_let_in(tmp_path, clock):
 def test_the_keys_of_a_home_are_those_of_its_ledger(tmp_path, clock):
     settings = Settings(home=tmp_path)
     text = issued(open_ledger(settings.ledger))
-    assert ApiKeyAuth(keys_in(settings), clock).allow(bearer(text), "quote") == "till"
+    assert ApiKeyAuth(key_loader(settings), clock).authorize(bearer(text), "quote") == "till"
 
 
 def test_the_log_says_when_anybody_is_let_in_and_when_no_longer(ledger, clock, caplog):
@@ -325,7 +327,7 @@ def test_the_log_says_when_anybody_is_let_in_and_when_no_longer(ledger, clock, c
     guard.refresh()
     guard.refresh()
     assert [record.getMessage() for record in caplog.records] == [
-        "API keys are not asked for: none was issued.",
+        "API keys are not required: none was issued.",
         "API keys are on.",
     ]
 
@@ -355,8 +357,8 @@ def command(tmp_path, monkeypatch):
 
 def test_a_key_issued_by_command_is_printed_alone_and_opens_the_guard(command, tmp_path):
     text = command("issue", "till", "--scope", "quote", "--scope", "events", "--per-second", "50")
-    guard = ApiKeyAuth(keys_in(Settings(home=tmp_path)), now)
-    assert guard.allow(bearer(text), "events") == "till"
+    guard = ApiKeyAuth(key_loader(Settings(home=tmp_path)), now)
+    assert guard.authorize(bearer(text), "events") == "till"
 
 
 def test_the_list_tells_what_each_key_is_for_and_how_it_stands(command):

@@ -112,8 +112,8 @@ def test_the_latest_quotes_are_listed(shop):
 
 def test_an_order_that_names_its_quote_is_in_the_quote_log(shop):
     quote = shop.quote(customer_id="ann")
-    from serving.http.handlers import _sold
+    from serving.http.handlers import log_orders
 
     order = Event("o1", START, "order", "milk", quantity=2, quote_id=quote["quote_id"])
-    _sold(shop.journal, [order], START)
+    log_orders(shop.journal, [order], START)
     assert past(quote["quote_id"], shop.settings).orders[0]["quantity"] == 2

@@ -565,7 +565,7 @@ def test_a_bundle_that_cannot_be_read_never_serves(service, shop):
         (folder / "response.tflite").write_bytes(b"not a model")
 
     _promote(shop, spoil)
-    service.wait(lambda: "does not serve" in service.log.read_text())
+    service.wait(lambda: "is not served" in service.log.read_text())
     assert service.quote()["model_version"] == "2"
 
 

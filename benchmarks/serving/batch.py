@@ -16,7 +16,7 @@ from benchmarks.serving.servers import loaded, pricebook
 from serving.http.handlers import Handlers
 from serving.http.schemas import QuoteRequest
 from serving.quotes.offers import Offers
-from serving.state.champion import settle
+from serving.state.champion import tune_process
 
 SIZE, BATCHES, ROUNDS, SECONDS = 1_000, 20, 3, 5.0
 FLOOR = 50_000
@@ -36,36 +36,36 @@ def batch(shop: Shop) -> tuple[list[Row], list[Bar]]:
 
 async def _in_process(shop: Shop) -> dict[str, float]:
     """Of the process's own seconds on a core; three rounds of twenty batches each."""
-    answers = Handlers.from_home(shop.settings, packed=None)
-    settle()
+    handlers = Handlers.from_home(shop.settings, packed_bundle=None)
+    tune_process()
     try:
         return {
-            "cold, anonymous": await _median(answers, _anonymous(0), cold=True),
-            "warm, anonymous": await _median(answers, _anonymous(1), _anonymous(1)),
-            "warm, a shopper each": await _median(answers, _named(), _named(first=TWIN)),
+            "cold, anonymous": await _median(handlers, _anonymous(0), cold=True),
+            "warm, anonymous": await _median(handlers, _anonymous(1), _anonymous(1)),
+            "warm, a shopper each": await _median(handlers, _named(), _named(first=TWIN)),
         }
     finally:
-        answers.close()
+        handlers.close()
 
 
 async def _median(
-    answers: Handlers, batches: Sequence[Batch], warm: Sequence[Batch] = (), cold: bool = False
+    handlers: Handlers, batches: Sequence[Batch], warm: Sequence[Batch] = (), cold: bool = False
 ) -> float:
     """Of rounds of batches, once their shoppers and what `warm` asks for are in memory."""
-    await _rate(answers, [*warm, *(page[:1] for page in batches)])
+    await _rate(handlers, [*warm, *(page[:1] for page in batches)])
     rounds = [batches[BATCHES * n :][:BATCHES] for n in range(ROUNDS)]
-    return median([await _rate(answers, pages, cold) for pages in rounds])
+    return median([await _rate(handlers, pages, cold) for pages in rounds])
 
 
-async def _rate(answers: Handlers, batches: Sequence[Batch], cold: bool = False) -> float:
+async def _rate(handlers: Handlers, batches: Sequence[Batch], cold: bool = False) -> float:
     """Prices a second of a core."""
     took = 0.0
     for batch in batches:
         if cold:
-            champion = answers.desk.champion
-            champion.in_service = Offers(champion.offers.bundle, answers.live.windows)
+            champion = handlers.quoter.champion
+            champion.in_service = Offers(champion.offers.bundle, handlers.live.windows)
         began = time.process_time()
-        await answers.desk.quotes(batch)
+        await handlers.quoter.quotes(batch)
         took += time.process_time() - began
     return SIZE * len(batches) / took
 

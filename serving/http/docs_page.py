@@ -1,4 +1,4 @@
-"""The page at /: Swagger UI over our own description, from files BentoML brings; nothing remote."""
+"""The page at /: Swagger UI for our OpenAPI description. Its files come with BentoML."""
 
 PAGE = """<!DOCTYPE html>
 <html lang="en">

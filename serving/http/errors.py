@@ -1,4 +1,4 @@
-"""Requests that are refused: one exception, one typed JSON body, and how a body is read."""
+"""Errors of requests: one exception with a typed JSON body, and the parsing that raises it."""
 
 from __future__ import annotations
 
@@ -7,13 +7,20 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-LONGEST_ECHO = 200  # characters of a wrong value that are sent back
+MAX_ECHO = 200  # characters of a wrong value that are sent back
 
 B = TypeVar("B", bound=BaseModel)
 
 
 class RequestError(Exception):
-    """A request that is not answered: HTTP status, a word for programs, and one for people."""
+    """A request that the service refuses.
+
+    Attributes:
+        status: the HTTP status.
+        body: the JSON reply. `error` is a code for programs, `detail` a sentence for people, and
+            `received` the wrong value, shortened.
+        headers: additional response headers.
+    """
 
     def __init__(
         self,
@@ -25,32 +32,32 @@ class RequestError(Exception):
     ) -> None:
         super().__init__(detail)
         self.status, self.headers = status, headers
-        self.body = {"error": error, "detail": detail, "received": _echo(received)}
+        self.body = {"error": error, "detail": detail, "received": _shorten(received)}
 
 
-def _echo(received: Any) -> Any:
+def _shorten(received: Any) -> Any:
     text = received if isinstance(received, str) else repr(received)
-    if len(text) <= LONGEST_ECHO:
+    if len(text) <= MAX_ECHO:
         return received
-    return f"{text[:LONGEST_ECHO]}..."
+    return f"{text[:MAX_ECHO]}..."
 
 
 def parse(model: type[B], body: bytes) -> B:
-    """The body as a request.
+    """Parse and validate a JSON body.
 
     Raises:
-        RequestError: 400 where it is not JSON, 422 where it is not this request; names the field.
+        RequestError: 400 if it is not JSON; 422 if it does not fit the model, with the field.
     """
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
-        raise _refusal(error, body) from None
+        raise _request_error(error, body) from None
 
 
-def _refusal(error: ValidationError, body: bytes) -> RequestError:
+def _request_error(error: ValidationError, body: bytes) -> RequestError:
     problem = error.errors(include_url=False, include_context=False)[0]
     if problem["type"] == "json_invalid":
-        received = body[: LONGEST_ECHO + 1].decode(errors="replace")
+        received = body[: MAX_ECHO + 1].decode(errors="replace")
         return RequestError(400, "malformed_body", f"{problem['msg']}.", received)
-    where = ".".join(str(part) for part in problem["loc"]) or "the body"
-    return RequestError(422, "invalid_body", f"{where}: {problem['msg']}.", problem["input"])
+    field = ".".join(str(part) for part in problem["loc"]) or "the body"
+    return RequestError(422, "invalid_body", f"{field}: {problem['msg']}.", problem["input"])

@@ -1,4 +1,4 @@
-"""What `POST /events` takes and answers: a batch of events, each of a kind with its own fields."""
+"""Request and reply of `POST /events`: a batch of events. Each kind of event has its own fields."""
 
 from __future__ import annotations
 
@@ -7,63 +7,65 @@ from typing import Annotated, Literal
 from pydantic import AwareDatetime, ConfigDict, Field
 
 from pricebook.signals import Event
-from serving.http.schemas import WHOLE, Body, Minor, Sku, Units, Zone
+from serving.http.schemas import INTEGER, Body, Minor, Sku, Units, Zone
 
-MOST = 1_000  # events of a batch
-Identity = Annotated[str, Field(min_length=1, max_length=128)]
-
-
-class Happening(Body):
-    """What every event tells."""
-
-    event_id: Identity = Field(description="the event; sent again, it changes nothing")
-    occurred_at: AwareDatetime = Field(description="when, with its offset from UTC")
-    zone: Zone | None = Field(None, description="where; everywhere if absent")
+MAX_EVENTS = 1_000  # per batch
+Id = Annotated[str, Field(min_length=1, max_length=128)]
 
 
-class ViewOrCart(Happening):
-    """A sku was looked at, or put into a cart."""
+class EventBase(Body):
+    """Fields of every event."""
+
+    event_id: Id = Field(description="identifies the event; a repetition is ignored")
+    occurred_at: AwareDatetime = Field(description="with an offset from UTC")
+    zone: Zone | None = Field(None, description="if absent, the event applies to every zone")
+
+
+class ViewOrCart(EventBase):
+    """A shopper viewed a sku or put it into the cart."""
 
     kind: Literal["view", "cart"]
     sku: Sku
-    customer_id: Identity | None = Field(None, description="who")
+    customer_id: Id | None = Field(None, description="the shopper")
 
 
-class Search(Happening):
-    """A shopper searched; `sku` is what was chosen from what was found."""
+class Search(EventBase):
+    """A shopper searched; `sku` is the result that was chosen."""
 
     kind: Literal["search"]
     sku: Sku | None = None
-    customer_id: Identity | None = Field(None, description="who")
+    customer_id: Id | None = Field(None, description="the shopper")
 
 
-class Order(Happening):
-    """Units of a sku were bought; with its quote, what the quote led to is known."""
+class Order(EventBase):
+    """A shopper bought units of a sku. `quote_id` links the order to its quote."""
 
     kind: Literal["order"]
     sku: Sku
-    customer_id: Identity | None = Field(None, description="who")
-    quantity: Units = Field(description="units")
-    price: Minor | None = Field(None, description="paid for a unit, in minor units")
-    quote_id: Identity | None = Field(None, description="the quote it was bought at")
+    customer_id: Id | None = Field(None, description="the shopper")
+    quantity: Units = Field(description="units bought")
+    price: Minor | None = Field(None, description="price paid per unit, in minor units")
+    quote_id: Id | None = Field(None, description="the quote that was accepted")
 
 
-class Stock(Happening):
-    """A sku's stock was counted."""
+class Stock(EventBase):
+    """The stock of a sku was counted."""
 
     kind: Literal["stock"]
     sku: Sku
-    on_hand: Annotated[int, Field(ge=0, le=10**9, description="units"), WHOLE]
+    on_hand: Annotated[int, Field(ge=0, le=10**9, description="units in stock"), INTEGER]
 
 
-class CompetitorPrice(Happening):
-    """A competitor's price of a sku was seen."""
+class CompetitorPrice(EventBase):
+    """A competitor's price of a sku was observed."""
 
     kind: Literal["competitor_price"]
     sku: Sku
-    competitor: Identity
+    competitor: Id
     price: Minor
-    public: bool = Field(True, description="any shopper could see it; if not, it is not followed")
+    public: bool = Field(
+        True, description="whether any shopper can see the price; others are not used"
+    )
 
 
 EventRequest = Annotated[
@@ -72,7 +74,7 @@ EventRequest = Annotated[
 
 
 class EventsRequest(Body):
-    """Events in any order; a single one is a batch of one. All are taken in, or none."""
+    """Events in any order. All of a batch are accepted for processing, or none."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -100,14 +102,14 @@ class EventsRequest(Body):
         }
     )
 
-    items: list[EventRequest] = Field(min_length=1, max_length=MOST)
+    items: list[EventRequest] = Field(min_length=1, max_length=MAX_EVENTS)
 
     def events(self) -> list[Event]:
-        return [Event(**dict(one)) for one in self.items]
+        return [Event(**dict(item)) for item in self.items]
 
 
 class EventsReply(Body):
-    """How many events were taken in, and how many changed nothing, by why."""
+    """How many events count, and how many were ignored, by reason."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -116,6 +118,6 @@ class EventsReply(Body):
     )
 
     accepted: int
-    duplicates: int = Field(description="known by their event_id")
-    late: int = Field(description="older than the longest window, a day")
-    early: int = Field(description="more than a minute ahead of the service's clock")
+    duplicates: int = Field(description="events whose event_id is known")
+    late: int = Field(description="events a day old or older")
+    early: int = Field(description="events dated more than a minute in the future")

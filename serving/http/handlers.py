@@ -1,4 +1,4 @@
-"""What each route answers, and all it takes, opened from a home."""
+"""The handlers of the POST routes, and the background tasks that keep their state up to date."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from pydantic_core import to_json
 from pricebook.config import Settings
 from pricebook.signals import Event
 from serving.clock import MonotonicClock
-from serving.http.api_keys import ApiKeyAuth, keys_in
+from serving.http.api_keys import ApiKeyAuth, key_loader
 from serving.http.errors import RequestError, parse
-from serving.http.event_schemas import MOST, EventsReply, EventsRequest
-from serving.http.middleware import Call, Route
+from serving.http.event_schemas import MAX_EVENTS, EventsReply, EventsRequest
+from serving.http.middleware import RawRequest, Route
 from serving.http.schemas import ForecastRequest, QuoteRequest, QuotesRequest, VerifyRequest
 from serving.live.live_features import Live
-from serving.metrics import Counters
+from serving.metrics import ServiceMetrics
 from serving.quotes.forecasts import forecast
 from serving.quotes.locks import Locks
 from serving.quotes.quoter import Desk
@@ -35,154 +35,166 @@ from serving.state.daily_log import DailyLog
 from serving.state.kill_switch import KillSwitch
 from serving.state.online_store import ShopperStore
 
-BODY_BYTES = 4_096  # for a body, and again for each item of a batch
-EVENT_BYTES = 1_024
-QUOTE_LOG_INTERVAL = 0.05  # seconds; reads the quotes of other workers
-QUOTE_LOG_IDLE_INTERVAL = 0.08  # they are promised to arrive within 0.1 seconds
+BODY_BYTES = 4_096  # largest body of a single item; a batch may have this and as much per item
+EVENT_BYTES = 1_024  # per event
+QUOTE_LOG_INTERVAL = 0.05  # seconds between reads of other workers' quotes
+QUOTE_LOG_IDLE_INTERVAL = 0.08  # docs/service.md promises them within 0.1 seconds
 
 log = logging.getLogger("pricebook.service")
 
 
 class SigningKeys:
-    """The signing keys, read again by the watch."""
+    """The current signing keys. `refresh` reads them again."""
 
     def __init__(self, read: Callable[[], KeyRing]) -> None:
-        self._read, self._ring = read, read()
+        self._read, self._key_ring = read, read()
 
     def __call__(self) -> KeyRing:
-        return self._ring
+        return self._key_ring
 
     def refresh(self) -> None:
-        self._ring = self._read()
+        self._key_ring = self._read()
 
 
 @dataclass(frozen=True)
 class Handlers:
-    """The routes of one process."""
+    """The routes of one worker process, and the state behind them."""
 
-    desk: Desk
+    quoter: Desk
     live: Live
-    guard: ApiKeyAuth
-    ring: SigningKeys
-    counters: Counters
+    auth: ApiKeyAuth
+    signing_keys: SigningKeys
+    metrics: ServiceMetrics
 
     @classmethod
-    def from_home(cls, settings: Settings, packed: Path | None) -> Self:
-        """Everything a process needs, from its home.
+    def from_home(cls, settings: Settings, packed_bundle: Path | None) -> Self:
+        """Open everything a worker needs from its home.
+
+        `packed_bundle` is the folder of the bundle inside the Bento, served while the home has no
+        champion.
 
         Raises:
             ConfigError: a signing key is too short.
         """
-        pa.set_memory_pool(pa.system_memory_pool())  # others keep what they once took
-        clock, counters = MonotonicClock(), Counters()
-        ring = SigningKeys(lambda: load(settings, clock()))
+        # Arrow's own allocators keep freed memory. The system's returns it, so that a worker stays
+        # small after it has loaded a bundle.
+        pa.set_memory_pool(pa.system_memory_pool())
+        clock, metrics = MonotonicClock(), ServiceMetrics()
+        signing_keys = SigningKeys(lambda: load(settings, clock()))
         shoppers = ShopperStore(settings)
         shoppers.probe()
+        # Each worker writes a quote log of its own, so that workers never wait for each other.
         journal = DailyLog(settings.quote_log, "quotes", writer=uuid4().hex[:8])
-        live = Live(settings, partial(_sold, journal), clock)
+        live = Live(settings, partial(log_orders, journal), clock)
         live.start()
-        served = partial(Champion, signals=live.windows, swapped=counters.swapped)
-        desk = Desk(
-            champion=served(settings.bundle, packed=packed),
-            challenger=served(settings.challenger, leaving=True),
+        champion = partial(Champion, signals=live.windows, on_swap=metrics.add_swap)
+        quoter = Desk(
+            champion=champion(settings.bundle, packed_bundle=packed_bundle),
+            challenger=champion(settings.challenger, unload_when_removed=True),
             shoppers=shoppers,
             journal=journal,
-            keys=ring,
+            keys=signing_keys,
             clock=clock,
             switch=TtlCache(KillSwitch(settings.kill_switch)),
-            count=counters.quotes,
-            unlogged=counters.unlogged,
-            locks=Locks(dropped=counters.dropped),
+            count=metrics.add_quotes,
+            unlogged=metrics.add_unlogged,
+            locks=Locks(dropped=metrics.add_dropped_lock),
             windows=live.windows,
         )
-        desk.keep_up()
-        return cls(desk, live, ApiKeyAuth(keys_in(settings), clock), ring, counters)
+        quoter.keep_up()
+        auth = ApiKeyAuth(key_loader(settings), clock)
+        return cls(quoter, live, auth, signing_keys, metrics)
 
     def routes(self) -> dict[str, Route]:
-        quotes = partial(self.guard.allow, scope="quote")
-        batch = partial(quotes, cost=0)  # it is paid for when it is known how many are asked for
+        """The routes by path. A batch is charged to the key's rate once its size is known."""
+        quote = partial(self.auth.authorize, scope="quote")
+        quotes = partial(self.auth.authorize, scope="quote", cost=0)
+        events = partial(self.auth.authorize, scope="events", cost=0)
         return {
-            "/quote": Route(self.quote, quotes, lambda: BODY_BYTES),
-            "/quotes": Route(self.quotes, batch, self._batch_bytes),
-            "/forecast": Route(self.forecast, quotes, lambda: BODY_BYTES),
-            "/verify": Route(self.verify, quotes, lambda: 4 * BODY_BYTES),
-            "/events": Route(
-                self.events, partial(self.guard.allow, scope="events", cost=0), _events_bytes
-            ),
+            "/quote": Route(self.quote, quote, lambda: BODY_BYTES),
+            "/quotes": Route(self.quotes, quotes, self._max_quotes_bytes),
+            "/forecast": Route(self.forecast, quote, lambda: BODY_BYTES),
+            "/verify": Route(self.verify, quote, lambda: 4 * BODY_BYTES),
+            "/events": Route(self.events, events, lambda: EVENT_BYTES * (1 + MAX_EVENTS)),
         }
 
-    async def quote(self, call: Call) -> bytes:
-        return (await self.desk.quotes([parse(QuoteRequest, call.body)]))[0]
+    async def quote(self, raw: RawRequest) -> bytes:
+        return (await self.quoter.quotes([parse(QuoteRequest, raw.body)]))[0]
 
-    async def quotes(self, call: Call) -> bytes:
-        asked = parse(QuotesRequest, call.body)
-        self.guard.allow(call.authorization, "quote", len(asked.items))
-        return b'{"quotes":[%b]}' % b",".join(await self.desk.quotes(asked.items))
+    async def quotes(self, raw: RawRequest) -> bytes:
+        request = parse(QuotesRequest, raw.body)
+        self.auth.authorize(raw.authorization, "quote", len(request.items))
+        return b'{"quotes":[%b]}' % b",".join(await self.quoter.quotes(request.items))
 
-    async def forecast(self, call: Call) -> bytes:
-        asked = parse(ForecastRequest, call.body)
-        return to_json(forecast(self.desk.champion.offers.bundle, asked), inf_nan_mode="null")
+    async def forecast(self, raw: RawRequest) -> bytes:
+        request = parse(ForecastRequest, raw.body)
+        return to_json(forecast(self.quoter.champion.offers.bundle, request), inf_nan_mode="null")
 
-    async def verify(self, call: Call) -> bytes:
-        asked = parse(VerifyRequest, call.body)
-        wrong = self.ring().check(asked.quote, self.desk.clock())
-        return to_json({"valid": wrong is None, "reason": wrong})
+    async def verify(self, raw: RawRequest) -> bytes:
+        request = parse(VerifyRequest, raw.body)
+        reason = self.signing_keys().check(request.quote, self.quoter.clock())
+        return to_json({"valid": reason is None, "reason": reason})
 
-    async def events(self, call: Call) -> bytes:
-        asked = parse(EventsRequest, call.body)
-        self.guard.allow(call.authorization, "events", len(asked.items))
-        events = asked.events()
-        champion = self.desk.champion.in_service
-        if champion is not None and champion.bundle.as_one:
-            events = [replace(event, zone=None) for event in events]
+    async def events(self, raw: RawRequest) -> bytes:
+        request = parse(EventsRequest, raw.body)
+        self.auth.authorize(raw.authorization, "events", len(request.items))
+        events = self._without_unused_zones(request.events())
         try:
-            taken = self.live.take(events, self.desk.clock())
+            counts = self.live.take(events, self.quoter.clock())
         except OSError as error:
             log.error("%d events could not be logged: %s", len(events), error)
-            raise RequestError(
-                503, "no_event_log", "The event log takes nothing; send again."
-            ) from None
-        told = EventsReply(
-            accepted=taken.accepted, duplicates=taken.duplicate, late=taken.late, early=taken.early
+            detail = "The event log could not be written. Send the events again."
+            raise RequestError(503, "no_event_log", detail) from None
+        reply = EventsReply(
+            accepted=counts.accepted,
+            duplicates=counts.duplicate,
+            late=counts.late,
+            early=counts.early,
         )
-        return told.model_dump_json().encode()
+        return reply.model_dump_json().encode()
 
-    def watches(self) -> list[PeriodicTask]:
-        """The background tasks. Each has a thread, so none delays another or fails with it."""
+    def _without_unused_zones(self, events: list[Event]) -> list[Event]:
+        """The events, without their zones if the shop has the same prices in all zones."""
+        champion = self.quoter.champion.in_service
+        if champion is None or not champion.bundle.as_one:
+            return events
+        return [replace(event, zone=None) for event in events]
+
+    def background_tasks(self) -> list[PeriodicTask]:
+        """The background tasks, not yet started. None delays another or fails with it."""
         return [
-            PeriodicTask(self.desk.keep_up, QUOTE_LOG_INTERVAL, QUOTE_LOG_IDLE_INTERVAL),
-            PeriodicTask(self._tell, 0.5),  # /metrics counts a quote within a second
-            PeriodicTask(self.desk.champion.refresh, 1.0),
-            PeriodicTask(self.desk.challenger.refresh, 1.0),
-            PeriodicTask(self.desk.shoppers.probe, 1.0),
-            PeriodicTask(self.guard.refresh, 1.0),  # a revoked key is refused within seconds
-            PeriodicTask(self.ring.refresh, 2.0),  # a new key signs ten seconds after it was added
+            PeriodicTask(self.quoter.keep_up, QUOTE_LOG_INTERVAL, QUOTE_LOG_IDLE_INTERVAL),
+            PeriodicTask(self._update_metrics, 0.5),  # /metrics counts a quote within a second
+            PeriodicTask(self.quoter.champion.refresh, 1.0),
+            PeriodicTask(self.quoter.challenger.refresh, 1.0),
+            PeriodicTask(self.quoter.shoppers.probe, 1.0),
+            PeriodicTask(self.auth.refresh, 1.0),  # a revoked key is refused within seconds
+            PeriodicTask(self.signing_keys.refresh, 2.0),  # a new key signs only after 10 seconds
         ]
 
-    def _tell(self) -> None:
-        self.counters.tell()
-        self.counters.heard(self.live.staleness(self.desk.clock()), self.live.unreadable)
+    def _update_metrics(self) -> None:
+        self.metrics.flush()
+        ages = self.live.staleness(self.quoter.clock())
+        self.metrics.set_events(ages, self.live.unreadable)
         pushes = self.live.pushes
         if pushes.leads:
-            self.counters.pushed(pushes.waiting, pushes.failures)
+            self.metrics.set_pushes(pushes.waiting, pushes.failures)
 
     def close(self) -> None:
         self.live.stop()
-        self.desk.shoppers.close()
+        self.quoter.shoppers.close()
 
-    def _batch_bytes(self) -> int:
-        return BODY_BYTES * (1 + self.desk.champion.offers.bundle.about.limits.max_batch)
-
-
-def _events_bytes() -> int:
-    return EVENT_BYTES * (1 + MOST)
+    def _max_quotes_bytes(self) -> int:
+        return BODY_BYTES * (1 + self.quoter.champion.offers.bundle.about.limits.max_batch)
 
 
-def _sold(journal: DailyLog, orders: Sequence[Event], at: datetime) -> None:
-    """Orders that name their quote close the loop in its log."""
+def log_orders(journal: DailyLog, orders: Sequence[Event], at: datetime) -> None:
+    """Write orders that name their quote to the quote log, so that its outcome is known."""
     lines = [b'{"order":%b}\n' % to_json(order) for order in orders]
     try:
         journal.append(lines, at)
     except OSError as error:
-        about = {"quote_ids": [order.quote_id for order in orders]}
-        log.error("%d orders are not joined to their quotes: %s", len(lines), error, extra=about)
+        extra = {"quote_ids": [order.quote_id for order in orders]}
+        log.error(
+            "%d orders could not be written to the quote log: %s", len(lines), error, extra=extra
+        )

@@ -1,8 +1,8 @@
-"""The lane: POST routes answered before the layers that trace and time every request.
+"""ASGI middleware that answers POST routes before BentoML's tracing and metrics.
 
-BentoML adds it as a middleware of the service (`add_asgi_middleware`), behind its own. As the
-application starts it goes before them; what it does not know goes on to them, and to the service,
-which keeps the health checks, the metrics and the page.
+BentoML puts a service's middleware behind its own, which costs as much as the rest of a request.
+Therefore `PostMiddleware` moves itself to the front when the application starts. A request for a
+path without a route passes through to BentoML, which answers the health checks and /metrics.
 """
 
 from __future__ import annotations
@@ -22,13 +22,14 @@ log = logging.getLogger("pricebook.service")
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
-JSON = (b"content-type", b"application/json")
-PATIENCE = 10.0  # seconds until the whole body has come
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
+BODY_TIMEOUT = 10.0  # seconds until the whole body must have arrived
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
-    """A request as an answer sees it: the body, and whose it is."""
+class RawRequest:
+    """A request as a handler receives it: the body and the Authorization header, not parsed."""
 
     body: bytes
     authorization: bytes | None
@@ -36,72 +37,85 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """What answers a path: who may ask, how long a body may be, and the answer as JSON."""
+    """How to answer a path.
 
-    answer: Callable[[Call], Awaitable[bytes]]
-    allow: Callable[[bytes | None], object]
-    largest: Callable[[], int]
+    `handle` returns the reply as JSON. `authorize` is called with the Authorization header before
+    the body is read, and raises `RequestError`. `max_bytes` is the largest body allowed.
+    """
+
+    handle: Callable[[RawRequest], Awaitable[bytes]]
+    authorize: Callable[[bytes | None], object]
+    max_bytes: Callable[[], int]
 
 
 class PostMiddleware:
-    """An ASGI middleware. `routes` is looked at for every request, and may be filled later."""
+    """Answers the paths in `routes`, which may be filled after the middleware was created."""
 
-    def __init__(self, app: Callable[..., Awaitable[None]], routes: Mapping[str, Route]) -> None:
+    def __init__(self, app: App, routes: Mapping[str, Route]) -> None:
         self._app, self._routes = app, routes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         route = self._routes.get(scope.get("path", ""))
         if route is None or scope["type"] != "http":
             if scope["type"] == "lifespan":
-                scope["app"].middleware_stack = PostMiddleware(
-                    scope["app"].middleware_stack, self._routes
-                )
+                self._move_to_front(scope["app"])
             await self._app(scope, receive, send)
             return
-        headers = [JSON]
-        try:
-            status, body = 200, await _answered(route, scope, receive)
-        except RequestError as refusal:
-            status, body = refusal.status, to_json(refusal.body, inf_nan_mode="null")
-            headers += [
-                (k.lower().encode(), v.encode()) for k, v in (refusal.headers or {}).items()
-            ]
-        except Exception:
-            log.exception("A request failed.")
-            failed = {"error": "failed", "detail": "The service failed; its log says how."}
-            status, body = 500, to_json(failed | {"received": None})
-        headers.append((b"content-length", b"%d" % len(body)))
+        status, body, headers = await _answer(route, scope, receive)
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
+    def _move_to_front(self, application: Any) -> None:
+        """Wrap the application's whole stack of middleware. This one stays at its place, unused.
 
-async def _answered(route: Route, scope: Scope, receive: Receive) -> bytes:
+        The server sends "lifespan" once, through every layer, before the first request. By then
+        BentoML has built the stack, and Starlette looks `middleware_stack` up for each request.
+        """
+        application.middleware_stack = PostMiddleware(application.middleware_stack, self._routes)
+
+
+async def _answer(route: Route, scope: Scope, receive: Receive) -> tuple[int, bytes, Headers]:
+    extra: Mapping[str, str] = {}
+    try:
+        status, body = 200, await _handle(route, scope, receive)
+    except RequestError as error:
+        status, body = error.status, to_json(error.body, inf_nan_mode="null")
+        extra = error.headers or extra
+    except Exception:
+        log.exception("A request failed.")
+        failure = {"error": "failed", "detail": "The service failed. Its log has the traceback."}
+        status, body = 500, to_json(failure | {"received": None})
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    headers += [(name.lower().encode(), value.encode()) for name, value in extra.items()]
+    return status, body, headers
+
+
+async def _handle(route: Route, scope: Scope, receive: Receive) -> bytes:
     if scope["method"] != "POST":
         detail = f"{scope['path']}: Method Not Allowed."
         raise RequestError(405, "not_allowed", detail, scope["method"], {"Allow": "POST"})
     authorization = next((v for k, v in scope["headers"] if k == b"authorization"), None)
-    route.allow(authorization)
+    route.authorize(authorization)
     try:
-        async with asyncio.timeout(PATIENCE):
-            body = await _body(receive, route.largest())
+        async with asyncio.timeout(BODY_TIMEOUT):
+            body = await _read_body(receive, route.max_bytes())
     except TimeoutError:
-        detail = f"The body did not come within {PATIENCE:g} seconds."
+        detail = f"The body did not arrive within {BODY_TIMEOUT:g} seconds."
         raise RequestError(408, "late_body", detail, headers={"Connection": "close"}) from None
-    return await route.answer(Call(body, authorization))
+    return await route.handle(RawRequest(body, authorization))
 
 
-async def _body(receive: Receive, largest: int) -> bytes:
-    """The body, refused with 413 as soon as it is larger than `largest` bytes."""
+async def _read_body(receive: Receive, max_bytes: int) -> bytes:
+    """The whole body. Raises 413 as soon as more than `max_bytes` have arrived."""
     body, more = b"", True
     while more:
         message = await receive()
         if message["type"] == "http.disconnect":
-            raise RequestError(
-                400, "malformed_body", "The connection was closed before the body ended."
-            )
+            detail = "The connection was closed before the body ended."
+            raise RequestError(400, "malformed_body", detail)
         body += message.get("body", b"")
         more = message.get("more_body", False)
-        if len(body) > largest:
-            detail = f"The body is larger than {largest} bytes."
-            raise RequestError(413, "body_too_large", detail, f"more than {largest} bytes")
+        if len(body) > max_bytes:
+            detail = f"The body is larger than {max_bytes} bytes."
+            raise RequestError(413, "body_too_large", detail, f"more than {max_bytes} bytes")
     return body

@@ -1,4 +1,4 @@
-"""The OpenAPI description: built from the schemas, with their examples and every error body."""
+"""The OpenAPI description, built from the schemas, with examples and error bodies."""
 
 from __future__ import annotations
 
@@ -21,43 +21,46 @@ from serving.http.schemas import (
 )
 
 REFERENCE = "#/components/schemas/{model}"
-Route = tuple[str, str, type[BaseModel], type[BaseModel]]
+Models = tuple[type[BaseModel], type[BaseModel]]  # request and reply
 
-ROUTES: tuple[Route, ...] = (
-    ("/quote", "A price for one sku", QuoteRequest, QuoteReply),
-    ("/quotes", "Prices for many skus at once", QuotesRequest, QuotesReply),
-    ("/verify", "Whether a quote is ours and stands", VerifyRequest, VerifyReply),
-    ("/events", "What happened in the shop", EventsRequest, EventsReply),
-    ("/forecast", "Demand for a sku, also at another price", ForecastRequest, ForecastReply),
-)
+ROUTES: dict[str, tuple[str, Models]] = {
+    "/quote": ("A price for one sku", (QuoteRequest, QuoteReply)),
+    "/quotes": ("Prices for many skus at once", (QuotesRequest, QuotesReply)),
+    "/verify": ("Whether a quote is authentic and valid", (VerifyRequest, VerifyReply)),
+    "/events": ("Report events of the shop", (EventsRequest, EventsReply)),
+    "/forecast": (
+        "Demand for a sku, at its reference price or another",
+        (ForecastRequest, ForecastReply),
+    ),
+}
 ERRORS = {
     "400": "The body is not JSON",
-    "401": "There is no API key, or none that counts",
-    "403": "The API key is not for this",
-    "404": "The price book does not list the sku, or not in that zone",
-    "408": "The body did not come within ten seconds",
+    "401": "The API key is missing or not valid",
+    "403": "The API key lacks the scope",
+    "404": "The price book does not list the sku in this zone",
+    "408": "The body did not arrive within ten seconds",
     "413": "Too many items, or too large a body",
     "422": "A field is missing, unknown, of the wrong type or out of range",
-    "429": "The API key asks too fast; Retry-After says when to ask again",
-    "503": "There is no champion to quote from yet, or the API keys could not be read",
+    "429": "The API key exceeds its rate; Retry-After says when to try again",
+    "503": "No champion has been promoted yet, or the API keys could not be read",
 }
 BEARER = {
     "type": "http",
     "scheme": "bearer",
-    "description": "An API key (`pricebook keys issue`); asked for once one was issued",
+    "description": "An API key (`pricebook keys issue`); required once one has been issued",
 }
 KEYS: list[dict[str, list[str]]] = [{}, {"key": []}]
 SYSTEM = {
-    "/livez": ("Whether the process lives", "text/plain"),
-    "/readyz": ("Whether there is a champion to quote from; if not, why", "text/plain"),
+    "/livez": ("Whether the process is alive", "text/plain"),
+    "/readyz": ("Whether a champion is in service; if not, why", "text/plain"),
     "/metrics": ("Prometheus metrics", "text/plain"),
 }
 
 
 def description() -> dict[str, Any]:
-    """An OpenAPI 3.1 document."""
+    """The API as an OpenAPI 3.1 document."""
     models: list[type[BaseModel]] = [ErrorReply]
-    models += [model for _, _, asked, reply in ROUTES for model in (asked, reply)]
+    models += [model for _, pair in ROUTES.values() for model in pair]
     _, schemas = models_json_schema(
         [(model, "validation") for model in models], ref_template=REFERENCE
     )
@@ -69,30 +72,31 @@ def description() -> dict[str, Any]:
             "description": "Fair, explainable prices. Money is in minor units of the currency.",
         },
         "servers": [{"url": "."}],
-        "paths": {path: _path(summary, asked, reply) for path, summary, asked, reply in ROUTES}
-        | {path: _system(*about) for path, about in SYSTEM.items()},
+        "paths": {path: _post(summary, *pair) for path, (summary, pair) in ROUTES.items()}
+        | {path: _get(*entry) for path, entry in SYSTEM.items()},
         "components": {"schemas": schemas["$defs"], "securitySchemes": {"key": BEARER}},
     }
 
 
-def _path(summary: str, asked: type[BaseModel], reply: type[BaseModel]) -> dict[str, Any]:
-    answers = {"200": {"description": "Answered", "content": _json(reply)}} | {
-        status: {"description": why, "content": _json(ErrorReply)} for status, why in ERRORS.items()
+def _post(summary: str, request: type[BaseModel], reply: type[BaseModel]) -> dict[str, Any]:
+    responses = {"200": {"description": "OK", "content": _json(reply)}} | {
+        status: {"description": text, "content": _json(ErrorReply)}
+        for status, text in ERRORS.items()
     }
-    body = {"required": True, "content": _json(asked)}
-    about = {"summary": summary, "description": asked.__doc__, "tags": ["prices"]}
-    return {"post": {**about, "requestBody": body, "responses": answers, "security": KEYS}}
+    body = {"required": True, "content": _json(request)}
+    texts = {"summary": summary, "description": request.__doc__, "tags": ["prices"]}
+    return {"post": {**texts, "requestBody": body, "responses": responses, "security": KEYS}}
 
 
-def _system(summary: str, media: str) -> dict[str, Any]:
-    content = {media: {"schema": {"type": "string"}}}
-    answers = {"200": {"description": "Yes", "content": content}}
-    return {"get": {"summary": summary, "tags": ["system"], "responses": answers}}
+def _get(summary: str, media_type: str) -> dict[str, Any]:
+    content = {media_type: {"schema": {"type": "string"}}}
+    responses = {"200": {"description": "OK", "content": content}}
+    return {"get": {"summary": summary, "tags": ["system"], "responses": responses}}
 
 
 def _json(model: type[BaseModel]) -> dict[str, Any]:
     content: dict[str, Any] = {"schema": {"$ref": REFERENCE.format(model=model.__name__)}}
-    examples = model.model_config.get("json_schema_extra")
-    if isinstance(examples, dict) and isinstance(found := examples.get("examples"), list):
-        content["examples"] = {f"{n}": {"value": one} for n, one in enumerate(found, start=1)}
+    extra = model.model_config.get("json_schema_extra")
+    if isinstance(extra, dict) and isinstance(examples := extra.get("examples"), list):
+        content["examples"] = {f"{n}": {"value": v} for n, v in enumerate(examples, start=1)}
     return {"application/json": content}

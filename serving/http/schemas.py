@@ -1,4 +1,4 @@
-"""What goes over HTTP: requests, replies and error bodies. Money is in minor units throughout."""
+"""Requests, replies and error bodies of the HTTP API. Money is in minor units."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 
-def _whole(value: Any) -> Any:
-    """JSON knows one kind of number: 2.0 is as whole as 2."""
+def _to_integer(value: Any) -> Any:
+    """Accept 2.0 as an integer: JSON does not distinguish it from 2."""
     return int(value) if type(value) is float and value.is_integer() else value
 
 
-WHOLE = BeforeValidator(_whole)
+INTEGER = BeforeValidator(_to_integer)
 Sku = Annotated[str, Field(min_length=1, max_length=128, description="the sku")]
 Zone = Annotated[str, Field(min_length=1, max_length=128)]
-Minor = Annotated[int, Field(gt=0, le=10**12, description="an amount in minor units"), WHOLE]
-Units = Annotated[int, Field(ge=1, le=1_000_000), WHOLE]
+Minor = Annotated[int, Field(gt=0, le=10**12, description="an amount in minor units"), INTEGER]
+Units = Annotated[int, Field(ge=1, le=1_000_000), INTEGER]
 
 
 class Body(BaseModel):
-    """A JSON body: types are not coerced, and a field nobody knows is an error."""
+    """A JSON body. Types are not coerced, and unknown fields are errors."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
 class QuoteRequest(Body):
-    """A price is asked for one sku."""
+    """Asks for the price of one sku."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -39,16 +39,16 @@ class QuoteRequest(Body):
     )
 
     sku: Sku
-    zone: Zone | None = Field(None, description="where; not needed where the shop prices as one")
-    quantity: Units = Field(1, description="units; the price is of one unit")
-    customer_id: str | None = Field(None, min_length=1, max_length=128, description="who asks")
+    zone: Zone | None = Field(None, description="required if the shop prices by zone")
+    quantity: Units = Field(1, description="units; the price is per unit")
+    customer_id: str | None = Field(None, min_length=1, max_length=128, description="the shopper")
     consent: bool | None = Field(
-        None, description="to a personal offer; the shopper's stored answer if absent"
+        None, description="to a personal offer; if absent, the shopper's stored answer"
     )
 
 
 class QuotesRequest(Body):
-    """Prices are asked for many skus at once: all are answered, or none."""
+    """Asks for the prices of many skus at once. All are answered, or none."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"items": [{"sku": "1082185"}, {"sku": "981760"}]}]}
@@ -58,7 +58,7 @@ class QuotesRequest(Body):
 
 
 class ForecastRequest(Body):
-    """Demand is asked for: at the reference price, or at a price of your choice (a what-if)."""
+    """Asks for the demand for a sku, at its reference price or at another price (a what-if)."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -68,14 +68,14 @@ class ForecastRequest(Body):
 
     sku: Sku
     zone: Zone | None = None
-    horizon: Annotated[int, Field(ge=1), WHOLE] | None = Field(
-        None, description="steps; as far as the model looks if absent"
+    horizon: Annotated[int, Field(ge=1), INTEGER] | None = Field(
+        None, description="periods; if absent, as many as the model forecasts"
     )
-    price: Minor | None = Field(None, description="a what-if; the reference price if absent")
+    price: Minor | None = Field(None, description="if absent, the reference price")
 
 
 class ReasonReply(BaseModel):
-    """A rule and the price before and after it; equal where the rule only tells something."""
+    """A rule, with the price before and after it. They are equal if the rule only informs."""
 
     rule: str
     before: int
@@ -84,7 +84,7 @@ class ReasonReply(BaseModel):
 
 
 class QuoteReply(BaseModel):
-    """An offer of one unit. Costs and floors stay inside; reasons are for the shop's own eyes."""
+    """A quote for one unit, without cost and floor. Reasons are for the shop, not for shoppers."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -143,7 +143,7 @@ class QuoteReply(BaseModel):
     arm: str
     propensity: float
     discount_from: int | None = Field(
-        description="the one price a discount may be announced against; null: announce none"
+        description="the price that a discount may be advertised against; null: none may be"
     )
     issued_at: datetime
     expires_at: datetime
@@ -151,13 +151,13 @@ class QuoteReply(BaseModel):
 
 
 class QuotesReply(BaseModel):
-    """Quotes, in the order asked."""
+    """Quotes, in the order of the request."""
 
     quotes: list[QuoteReply]
 
 
 class VerifyRequest(Body):
-    """A signed quote is shown at checkout: the quote as it was given, or its signed fields."""
+    """Checks a quote at checkout: the quote as it was received, or its signed fields."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"quote": {"quote_id": "5b0f", "signature": "5f0c.9a1f"}}]}
@@ -167,8 +167,8 @@ class VerifyRequest(Body):
 
 
 class VerifyReply(BaseModel):
-    """Whether the quote is ours and stands; if not, why: unsigned, malformed, foreign, tampered or
-    expired."""
+    """Whether the quote is authentic and valid. If not, `reason` is one of: unsigned, malformed,
+    foreign, tampered, expired."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"valid": False, "reason": "expired"}]}
@@ -179,7 +179,7 @@ class VerifyReply(BaseModel):
 
 
 class ForecastStep(BaseModel):
-    """Expected units in one period, and its quantiles by name (`q05` ... `q95`)."""
+    """Expected units in one period, and quantiles by name (`q05` ... `q95`)."""
 
     step: int
     period: date
@@ -188,7 +188,7 @@ class ForecastStep(BaseModel):
 
 
 class ForecastReply(BaseModel):
-    """Demand over the horizon, at `price`."""
+    """Demand at `price`, for each period of the horizon."""
 
     sku: str
     zone: str
@@ -197,7 +197,7 @@ class ForecastReply(BaseModel):
     price: int
     reference_price: int
     list_price: int
-    demand_ratio: float = Field(description="demand at `price` over demand at the reference price")
+    demand_ratio: float = Field(description="demand at `price` / demand at the reference price")
     notes: list[str]
     steps: list[ForecastStep]
     model_name: str
@@ -205,7 +205,7 @@ class ForecastReply(BaseModel):
 
 
 class ErrorReply(BaseModel):
-    """Why a request was not answered, and what was received."""
+    """Why a request was refused, and the wrong value that was received."""
 
     model_config = ConfigDict(
         json_schema_extra={

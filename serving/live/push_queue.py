@@ -12,7 +12,7 @@ from typing import Any
 
 from pricebook.config import Settings
 from pricebook.signals import FIGURES, LAST, Event, Place, Windows
-from serving.state.online_store import LiveViews, Unreachable
+from serving.state.online_store import LiveViews, OnlineStoreError
 
 log = logging.getLogger("pricebook.pushes")
 
@@ -64,7 +64,7 @@ class Pushes:
             self._push("sku_live", self._skus, self._sku)
             self._push("shopper_live", self._shoppers, self._shopper)
             self.problem = ""
-        except Unreachable as error:
+        except OnlineStoreError as error:
             self._failed(str(error))
         ended = time.monotonic()
         rest = RETRY if self.problem else min(LONGEST_REST, REST * (ended - began))
@@ -92,7 +92,7 @@ class Pushes:
         now = self._clock()
         try:
             self._views.write(view, [row(key, now) for key in keys], now)
-        except Unreachable:
+        except OnlineStoreError:
             waiting |= dict.fromkeys(keys)
             raise
         self.pushed += len(keys)

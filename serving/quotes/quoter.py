@@ -24,7 +24,7 @@ from serving.quotes.offers import FALLBACKS, Offers, Ready
 from serving.quotes.signing import KeyRing
 from serving.state.champion import Champion
 from serving.state.daily_log import DailyLog
-from serving.state.online_store import ShopperProfile, ShopperStore, Unreachable
+from serving.state.online_store import OnlineStoreError, ShopperProfile, ShopperStore
 
 log = logging.getLogger("pricebook.desk")
 
@@ -121,7 +121,7 @@ class Desk:
         ids = {one.customer_id for one in asked if one.customer_id is not None}
         try:
             return await self.shoppers.look_up(sorted(ids)), ""
-        except Unreachable as error:
+        except OnlineStoreError as error:
             return {}, str(error)
 
     def _terms(self, bundle: Bundle, fresh: _Fresh) -> list[Terms]:

@@ -1,4 +1,4 @@
-"""The kill switch: while its file is there, everything sells at its list price."""
+"""The kill switch: while its file exists, every sku is sold at its list price."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from pathlib import Path
 
 
 class KillSwitch:
-    """Looked at between requests (`TtlCache`), so that it acts at once in every worker."""
+    """Checks for the file. Requests call it through a `TtlCache`, so all workers react at once."""
 
     def __init__(self, path: Path) -> None:
-        self._path = str(path)
+        self._path = str(path)  # building a Path would cost more than the check
 
     def __call__(self) -> str | None:
-        """Why it is on, or None."""
+        """The reason written in the file if the switch is on, else None."""
         if not os.path.exists(self._path):  # noqa: PTH110
             return None
         try:
-            with open(self._path, errors="replace") as file:  # noqa: PTH123 (a Path costs more than the look)
+            with open(self._path, errors="replace") as file:  # noqa: PTH123
                 return file.read(200).strip() or "switched off"
-        except FileNotFoundError:
+        except FileNotFoundError:  # removed since the check above
             return None
-        except OSError:
+        except OSError:  # it exists, so stop repricing even if the reason is unreadable
             return "the kill switch cannot be read"

@@ -1,7 +1,7 @@
-"""The offline store of a process that reads none.
+"""A Feast offline store without any function, for a process that reads the online store only.
 
-Feast asks for one, and its own load as much again as the rest of Feast. This one is named by its
-path, and loaded by Feast alone.
+Feast requires an offline store in its configuration. Its default one takes as long to import as the
+rest of Feast. Feast imports this class by its path, so nothing else refers to it.
 """
 
 from feast.infra.offline_stores.offline_store import OfflineStore
@@ -13,4 +13,4 @@ class NoOfflineStoreConfig(FeastConfigBaseModel):
 
 
 class NoOfflineStore(OfflineStore):
-    """Whatever is asked of it is not implemented."""
+    """Every method raises NotImplementedError."""

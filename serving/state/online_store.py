@@ -1,7 +1,8 @@
-"""The only Feast door in serving: the online store is asked of shoppers, and told live figures.
+"""Reads shopper profiles from the online feature store, and writes live features to it.
 
-A shopper's price must not hang on a store that does not answer: every look-up has a deadline, a
-store that failed is left alone for a while, and whoever asks meanwhile is told why at once.
+All of serving's use of Feast is here. A quote must not depend on a store that does not answer, so
+every look-up has a deadline. After a failure the store is not asked again for a while; look-ups in
+that time fail at once, with the same reason.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from concurrent.futures import TimeoutError as Late
+from concurrent.futures import TimeoutError as Timeout
 from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
@@ -30,133 +31,142 @@ log = logging.getLogger("pricebook.online")
 
 FEATURES = ("shopper:segment", "shopper:consent_personalised")
 DEADLINE = 0.25  # seconds a look-up may take
-FRESH = 300.0  # seconds that what is known of a shopper is good for
-MOST = 50_000  # shoppers remembered
-REST = 2.0  # seconds a store that failed is left alone
+PROFILE_TTL = 300.0  # seconds a profile is cached
+MAX_PROFILES = 50_000  # cached
+RETRY_AFTER = 2.0  # seconds without look-ups after a failure
 NO_OFFLINE_STORE = {"type": "serving.state.no_offline_store.NoOfflineStore"}
 KEYS = frozenset({"sku", "zone", "customer_id"})
-NOBODY = ""  # a customer nobody is; asking for it shows whether the store answers
+PROBE_ID = ""  # no customer has this id; looking it up shows whether the store answers
 
 
-class Unreachable(Exception):
-    """The online store does not answer; the message says why, without addresses or secrets."""
+class OnlineStoreError(Exception):
+    """The online store does not answer. The message says why, without addresses or secrets."""
 
 
 class ShopperProfile(NamedTuple):
-    """What is known of a shopper; None where nothing is."""
+    """A shopper's stored segment and consent. None: the store has no value."""
 
     segment: str | None
     consented: bool | None
 
 
-NEVER = (float("-inf"), ShopperProfile(None, None))
+MISSING = (float("-inf"), ShopperProfile(None, None))
 
 
 class ShopperStore:
-    """Looks shoppers up by customer_id, one thread at a time, and remembers them for a while."""
+    """Looks shoppers up by customer_id and caches their profiles.
+
+    One thread does all reads: Feast's store is not made for several. Everything else runs on the
+    event loop, so the cache needs no lock.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="pricebook-online")
         self._store = _Store(settings)
-        self._file = TtlCache(partial(online_file, settings))
-        self._why, self._rested_at = "", 0.0
-        self._known = OrderedDict[str, tuple[float, ShopperProfile]]()
+        self._check_file = TtlCache(partial(online_file, settings))
+        self._problem, self._retry_at = "", 0.0
+        # An OrderedDict with a time per entry: cachetools.TTLCache costs four times as much for one
+        # id, and twelve times as much for the thousand ids of a batch.
+        self._profiles = OrderedDict[str, tuple[float, ShopperProfile]]()
 
     async def look_up(self, ids: Sequence[str]) -> dict[str, ShopperProfile]:
-        """What is known of these customers; with no ids, only whether the store is there.
+        """The profiles of these customers. Without ids it only checks that the store is there.
 
         Raises:
-            Unreachable: the store is gone, broken, locked or late, or was a moment ago.
+            OnlineStoreError: the store is missing, broken, locked or slow, or was a moment ago.
         """
-        if self._why and time.monotonic() < self._rested_at:
-            raise Unreachable(self._why)
+        if self._problem and time.monotonic() < self._retry_at:
+            raise OnlineStoreError(self._problem)
         self._require_file()
-        since = time.monotonic() - FRESH
-        found = {one: self._known[one][1] for one in ids if self._known.get(one, NEVER)[0] > since}
-        if missing := [one for one in ids if one not in found]:
-            found |= await self._looked_up(missing)
-        return found
+        oldest, cached = time.monotonic() - PROFILE_TTL, self._profiles
+        profiles = {id_: cached[id_][1] for id_ in ids if cached.get(id_, MISSING)[0] > oldest}
+        if missing := [id_ for id_ in ids if id_ not in profiles]:
+            profiles |= await self._fetch(missing)
+        return profiles
 
-    async def _looked_up(self, ids: list[str]) -> dict[str, ShopperProfile]:
-        asked = asyncio.get_running_loop().run_in_executor(self._thread, self._read, ids)
+    async def _fetch(self, ids: list[str]) -> dict[str, ShopperProfile]:
+        read = asyncio.get_running_loop().run_in_executor(self._thread, self._read, ids)
         try:
-            found = await asyncio.wait_for(asked, DEADLINE)
+            profiles = await asyncio.wait_for(read, DEADLINE)
         except Exception as error:
-            raise self._failed(error) from error
-        self._why = ""
-        self._remember(found)
-        return found
+            raise self._record_failure(error) from error
+        self._problem = ""
+        self._cache(profiles)
+        return profiles
 
-    def _remember(self, found: dict[str, ShopperProfile]) -> None:
+    def _cache(self, profiles: dict[str, ShopperProfile]) -> None:
         now = time.monotonic()
-        for one, known in found.items():
-            self._known[one] = (now, known)
-            self._known.move_to_end(one)
-        while len(self._known) > MOST:
-            self._known.popitem(last=False)
+        for id_, profile in profiles.items():
+            self._profiles[id_] = (now, profile)
+            self._profiles.move_to_end(id_)
+        while len(self._profiles) > MAX_PROFILES:
+            self._profiles.popitem(last=False)
 
     def probe(self) -> None:
-        """Find out, outside any request, whether the store answers."""
-        if self._why and time.monotonic() < self._rested_at:
+        """Check, outside any request, whether the store answers.
+
+        It has more time than a request: the first read also imports Feast.
+        """
+        if self._problem and time.monotonic() < self._retry_at:
             return
         try:
-            self._thread.submit(self._read, [NOBODY]).result(timeout=30)
+            self._thread.submit(self._read, [PROBE_ID]).result(timeout=30)
         except Exception as error:
-            self._failed(error)
+            self._record_failure(error)
         else:
-            self._why = ""
+            self._problem = ""
 
     def close(self) -> None:
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     def _require_file(self) -> None:
         try:
-            self._file()
+            self._check_file()
         except OSError as error:
-            raise self._failed(error) from error
+            raise self._record_failure(error) from error
 
     def _read(self, ids: list[str]) -> dict[str, ShopperProfile]:
-        answer = self._store.opened().get_online_features(
-            features=list(FEATURES), entity_rows=[{"customer_id": one} for one in ids]
+        response = self._store.get().get_online_features(
+            features=list(FEATURES), entity_rows=[{"customer_id": id_} for id_ in ids]
         )
-        columns: dict[str, list[Any]] = answer.to_dict()
+        columns: dict[str, list[Any]] = response.to_dict()
         rows = zip(ids, columns["segment"], columns["consent_personalised"], strict=True)
-        return {one: ShopperProfile(segment, consented) for one, segment, consented in rows}
+        return {id_: ShopperProfile(segment, consented) for id_, segment, consented in rows}
 
-    def _failed(self, error: BaseException) -> Unreachable:
-        if isinstance(error, Unreachable):
+    def _record_failure(self, error: BaseException) -> OnlineStoreError:
+        if isinstance(error, OnlineStoreError):
             return error
-        why = _in_words(error)
-        if why != self._why:
-            log.error("The online store does not answer: %s (%s)", why, type(error).__name__)
-        self._why, self._rested_at = why, time.monotonic() + REST
-        if not isinstance(error, Late):
+        problem = _explain(error)
+        if problem != self._problem:  # log a problem once, not at every look-up
+            log.error("The online store does not answer: %s (%s)", problem, type(error).__name__)
+        self._problem, self._retry_at = problem, time.monotonic() + RETRY_AFTER
+        if not isinstance(error, Timeout):  # a slow store is still open; the read may yet end
             self._store.drop()
-        return Unreachable(why)
+        return OnlineStoreError(problem)
 
 
 class LiveViews:
-    """The live views of the store, to be written to by one thread."""
+    """Writes the live feature views of the store. For use by one thread."""
 
     def __init__(self, settings: Settings) -> None:
         self._store = _Store(settings)
 
     def write(self, view: str, rows: Sequence[Mapping[str, Any]], at: datetime) -> None:
-        """Push rows of a live view: its keys, and its figures as they are at an instant.
+        """Push rows of a live view: its keys, and its features as of an instant.
 
         Raises:
-            Unreachable: the store is gone, broken or locked, or was never told of the view.
+            OnlineStoreError: the store is missing, broken or locked, or lacks the view.
         """
         try:
             self._push(view, rows, at)
         except Exception as error:
             self._store.drop()
-            raise Unreachable(_in_words(error)) from error
+            raise OnlineStoreError(_explain(error)) from error
 
     def _push(self, view: str, rows: Sequence[Mapping[str, Any]], at: datetime) -> None:
         import pandas as pd
 
-        store = self._store.opened()
+        store = self._store.get()
         frame = pd.DataFrame(rows)
         frame = frame.astype({name: "Int64" for name in frame if name not in KEYS})
         times = dict.fromkeys((f"{view}_at", "event_timestamp", "created_timestamp"), at)
@@ -164,38 +174,42 @@ class LiveViews:
 
 
 class _Store:
-    """The feature store, opened when first it is needed, and anew where its file is another one."""
+    """The feature store: opened at first use, and again when its file was replaced."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._store: FeatureStore | None = None
         self._file: tuple[int, int] | None = None
 
-    def opened(self) -> FeatureStore:
+    def get(self) -> FeatureStore:
         file = online_file(self._settings)
         if self._store is None or file != self._file:
             self._store, self._file = _open(self._settings), file
         return self._store
 
     def drop(self) -> None:
+        """Forget the open store, so that the next use opens it again."""
         self._store = None
 
 
 def online_file(settings: Settings) -> tuple[int, int] | None:
-    """Which SQLite file the store is, None where it is none; another has to be opened anew.
+    """Device and inode of the store's SQLite file; they change when it is replaced.
+
+    None if the store is on Redis.
 
     Raises:
-        OSError: it is gone.
+        OSError: the file is missing.
     """
     if settings.redis_url:
         return None
-    seen = (store_folder(settings) / "online.db").stat()
-    return seen.st_dev, seen.st_ino
+    status = (store_folder(settings) / "online.db").stat()
+    return status.st_dev, status.st_ino
 
 
-def _in_words(error: BaseException) -> str:
-    if isinstance(error, Late):
-        return "the online store is late or locked"
+def _explain(error: BaseException) -> str:
+    """The problem in words that may go into a quote's reasons."""
+    if isinstance(error, Timeout):
+        return "the online store is slow or locked"
     if isinstance(error, FileNotFoundError):
         return "the online store is gone"
     if type(error).__name__ == "PushSourceNotFoundException":
@@ -204,8 +218,12 @@ def _in_words(error: BaseException) -> str:
 
 
 def _open(settings: Settings) -> FeatureStore:
-    """The home's store, as materialized; nothing is created where there is none."""
-    with _sparing("torch"):
+    """Open the home's store as `materialize` left it. A missing store is not created.
+
+    Raises:
+        FileNotFoundError: the home has no feature registry.
+    """
+    with _block_import("torch"):
         from feast import FeatureStore
         from feast.repo_config import RepoConfig
 
@@ -225,13 +243,13 @@ def _open(settings: Settings) -> FeatureStore:
 
 
 @contextmanager
-def _sparing(name: str) -> Iterator[None]:
-    """Feast loads this where it is installed, some 200 MB, for tensors that no price is."""
+def _block_import(name: str) -> Iterator[None]:
+    """Make a module look absent. Feast imports torch where it is installed, which costs 200 MB."""
     modules: dict[str, Any] = sys.modules
     if name in modules:
         yield
         return
-    modules[name] = None
+    modules[name] = None  # Python raises ImportError for a None entry
     try:
         yield
     finally:
