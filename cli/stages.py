@@ -62,9 +62,9 @@ def gate(as_of: AsOf = None) -> None:
 
 def promote() -> None:
     """Make the last judged pair the champion, if the gate passed it, and build its Bento."""
+    from pipelines.promote import last_verdict
     from pipelines.promote import promote as stage
-    from pricebook.files import read_json
 
     settings = Settings()
-    verdict = read_json(settings.report("gate"))
-    console.print_json(json.dumps(stage(verdict, load_params(settings.params), settings)))
+    report = stage(last_verdict(settings), load_params(settings.params), settings)
+    console.print_json(json.dumps(report))

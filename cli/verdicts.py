@@ -36,6 +36,9 @@ def print_verdict(verdict: Mapping[str, Any]) -> None:
             check["name"], mark, f"{check['figure']:.4g}", f"{check['bar']:.4g}", check["reason"]
         )
     console.print(table)
+    for check in verdict["checks"]:
+        if check.get("next_step"):  # verdicts of earlier versions have none
+            console.print(f"{check['name']}: {check['next_step']}", highlight=False)
     console.print(
         f"challenger {_pair(verdict['challenger'])}, champion {_pair(verdict['champion'])}"
     )

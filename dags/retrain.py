@@ -59,7 +59,7 @@ def promote(verdict: dict[str, Any]) -> dict[str, Any]:
     with stage(retrain_inputs) as (_, params, settings):
         report = promote(verdict, params, settings)
     if not report["promoted"]:
-        raise AirflowSkipException(f"The champion stays. {'; '.join(verdict['refusals'])}")
+        raise AirflowSkipException(f"The champion stays. {' '.join(verdict['refusals'])}")
     return report
 
 

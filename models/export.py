@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+import pandas as pd
 
+from models.export_check import DEMAND, KEY, price_ratios, series_of
 from models.response import network
 from models.response.model import ResponseModel, Tables
 from models.response.segments import EVERYONE
 from models.response.shrinkage import LEVELS
-from models.runtime import FORMAT, MODEL, TABLES, ResponseRuntime, Series, Vocabulary
-
-Floats = NDArray[np.float64]
-
-RUNGS = 30
-DEEPEST_MARKDOWN = 0.5
+from models.runtime import FORMAT, MODEL, TABLES, Vocabulary
 
 
 def export(model: ResponseModel, directory: Path) -> None:
@@ -60,27 +55,18 @@ def _elasticities(model: ResponseModel) -> dict[str, dict[str, list[float]]]:
     }
 
 
-def export_error(model: ResponseModel, runtime: ResponseRuntime, sample: Sequence[Series]) -> float:
-    """The largest relative difference between the Keras network and its export.
-
-    Each looks the sample up in its own tables and answers for a ladder from half the reference
-    price to the whole of it, so a stale or mixed-up response.json counts too.
+def keras_outputs(model: ResponseModel) -> pd.DataFrame:
+    """What the Keras network returns for every series, as everyone and as each segment.
 
     Returns:
-        0 for an empty sample.
+        columns sku, zone, segment, elasticity and `export_check.DEMAND`: the demand ratios at
+        `export_check.price_ratios`. The network computes in float32, and so are the ratios stored.
     """
-    if not sample:
-        return 0.0
-    ladder = np.linspace(1 - DEEPEST_MARKDOWN, 1.0, RUNGS)
-    ratios = np.tile(ladder, (len(sample), 1))
-    here = network.predict(model.keras, Vocabulary(_lookup(model.tables)).indices(sample), ratios)
-    there = runtime.demand_ratio(sample, ratios), runtime.elasticity(sample)
-    pairs = zip(here, there, strict=True)
-    return max(float(np.max(np.abs(b / a - 1))) for a, b in pairs)
-
-
-def every_series(model: ResponseModel) -> list[Series]:
-    """A sample with every series of the model, as everyone and as each segment."""
     names = (EVERYONE, *model.tables.segments)
     keys = model.tables.tree.keys[-1]
-    return [Series(sku, zone, segment) for segment in names for sku, zone in keys]
+    rows = [(sku, zone, segment) for segment in names for sku, zone in keys]
+    frame = pd.DataFrame(rows, columns=KEY)
+    indices = Vocabulary(_lookup(model.tables)).indices(series_of(frame))
+    demand, elasticity = network.predict(model.keras, indices, price_ratios(len(rows)))
+    ratios = pd.DataFrame(demand.astype(np.float32), columns=DEMAND)
+    return pd.concat([frame.assign(elasticity=elasticity), ratios], axis=1)

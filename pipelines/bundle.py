@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import tempfile
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.train import panel
+from pipelines.evaluation.panel import read_features
 from pricebook.config import Params, Settings
 from pricebook.files import write_json
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from models.registry import Registry
+    from pipelines.evaluation.predictions import Responses
+
+EXPORTED = ("response.tflite", "response.json")
 
 
 def write_bundle(
@@ -27,17 +31,30 @@ def write_bundle(
     settings: Settings,
     registry: Registry,
 ) -> None:
-    """Write what the service needs to quote: exported response, price book, forecast, params."""
-    pair, as_of = verdict["challenger"], date.fromisoformat(verdict["as_of"])
-    saved = {name: registry.download(name, pair[name], folder / ".saved" / name) for name in pair}
-    for file in ("response.tflite", "response.json"):
-        shutil.copy2(saved["response"] / file, folder / file)
-    history = panel(as_of, params, settings)
-    _price_book(saved["response"], history, settings).to_parquet(folder / "price_book.parquet")
-    _forecast(saved["demand"], history, params).to_parquet(folder / "forecast.parquet")
-    shutil.rmtree(folder / ".saved")
-    about = {
-        "models": {name: {"version": version} for name, version in pair.items()},
+    """Write the exported response model, price book, forecast and params of a verdict's pair.
+
+    Raises:
+        RegistryError: a version of the pair does not exist.
+        EmptyHistory: the home has no features, or none before the verdict's cut-off.
+    """
+    from pipelines.evaluation.predictions import ForecastTask, SavedModels
+
+    pair = verdict["challenger"]
+    task = ForecastTask.from_home(date.fromisoformat(verdict["as_of"]), params, settings)
+    with tempfile.TemporaryDirectory(prefix="pricebook-models-") as scratch:
+        saved = SavedModels(registry, Path(scratch))
+        for name in EXPORTED:
+            shutil.copy2(saved.files("response", pair["response"]) / name, folder / name)
+        book = _price_book(saved.responses(pair["response"]), task.panel, settings)
+        forecast = saved.forecasts(pair["demand"], task).next_horizon
+    book.to_parquet(folder / "price_book.parquet")
+    forecast.to_parquet(folder / "forecast.parquet")
+    _write_description(folder, verdict, params)
+
+
+def _write_description(folder: Path, verdict: Mapping[str, Any], params: Params) -> None:
+    description = {
+        "models": {name: {"version": version} for name, version in verdict["challenger"].items()},
         "as_of": verdict["as_of"],
         "currency": params.shop.currency,
         "minor_digits": params.shop.minor_digits,
@@ -45,58 +62,23 @@ def write_bundle(
         "horizon": params.train.horizon,
         "quote": params.quote.model_dump(mode="json"),
     }
-    about["built_from"] = f"{verdict['id']}_{_digest(folder, about)}"
-    write_json(folder / "bundle.json", about)
+    description["built_from"] = f"{verdict['id']}_{_digest(folder, description)}"
+    write_json(folder / "bundle.json", description)
 
 
-def _digest(folder: Path, about: Mapping[str, Any]) -> str:
-    """Of everything in a bundle: a verdict promoted again under other limits is another bundle."""
-    digest = hashlib.sha256(json.dumps(about).encode())
+def _digest(folder: Path, description: Mapping[str, Any]) -> str:
+    """Of all files and params: the same verdict promoted under other limits is another bundle."""
+    digest = hashlib.sha256(json.dumps(description).encode())
     for path in sorted(folder.iterdir()):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:8]
 
 
-def _price_book(saved: Path, history: pd.DataFrame, settings: Settings) -> pd.DataFrame:
-    """The price book, with what a lower price takes from the shop's own substitutes."""
-    import pandas as pd
-
+def _price_book(responses: Responses, history: pd.DataFrame, settings: Settings) -> pd.DataFrame:
+    """The price book, with the margin that each unit gained costs the shop's own substitutes."""
     from models.response.cannibalisation import cannibalised, recent_units
-    from models.response.model import ResponseModel
 
-    book = pd.read_parquet(settings.features / "price_book.parquet")
-    response = ResponseModel.load(saved)
+    book = read_features("price_book", settings)
     units = recent_units(history)
-    lost = cannibalised(response.elasticities(), response.cross(), book, units)
+    lost = cannibalised(responses.elasticities, responses.cross, book, units)
     return book.assign(cannibalised=lost)
-
-
-def _forecast(saved: Path, history: pd.DataFrame, params: Params) -> pd.DataFrame:
-    """Every series over the horizon, at its reference price and with no promotion planned."""
-    import pandas as pd
-
-    from models.demand.model import DemandModel
-    from models.evaluation.holdout import SERIES
-
-    latest = history.groupby(SERIES, as_index=False).tail(1)
-    reference = latest["reference_price"].fillna(latest["price"])
-    planned = pd.concat(
-        [
-            latest[SERIES].assign(
-                period=period, price=reference, display=0.0, mailer=0.0, promotion=0.0
-            )
-            for period in _periods_after(history["period"].max(), params)
-        ],
-        ignore_index=True,
-    )
-    forecast = DemandModel.load(saved).forecast(history, planned)
-    return forecast.merge(latest[SERIES].assign(reference_price=reference), on=SERIES)
-
-
-def _periods_after(last: object, params: Params) -> list[date]:
-    import pandas as pd
-
-    step = {"day": pd.DateOffset(days=1), "week": pd.DateOffset(weeks=1)}
-    offset = step.get(params.shop.grain, pd.DateOffset(months=1))
-    starts = [pd.Timestamp(str(last)) + offset * k for k in range(1, params.train.horizon + 1)]
-    return [start.date() for start in starts]

@@ -1,7 +1,7 @@
-"""promote: make the judged pair the champion, and hand it to the service.
+"""promote: make a judged pair the champion, and hand it to the price service.
 
-The bundle is written and the Bento built before the alias moves, so a failure leaves the champion
-where it was. Rolling back is the same move with the pair that `previous` names.
+The bundle is written and the Bento built before the registry's alias moves, so a failure leaves the
+champion unchanged. `pipelines.champion.rollback` does the same for the pair before.
 """
 
 from __future__ import annotations
@@ -18,16 +18,34 @@ from typing import Any
 from pipelines.bundle import write_bundle
 from pipelines.champion import put_in_service
 from pricebook.config import REPO_ROOT, Params, Settings
-from pricebook.errors import ServiceError
-from pricebook.files import write_json
+from pricebook.errors import RegistryError, ServiceError
+from pricebook.files import read_json, write_json
 
 log = logging.getLogger("pricebook.promote")
 
 
-def promote(verdict: Mapping[str, Any], params: Params, settings: Settings) -> dict[str, Any]:
-    """Promote the challenger of a passed verdict; do nothing, and say why, with a refused one.
+def last_verdict(settings: Settings) -> dict[str, Any]:
+    """The verdict that `gate` last wrote in this home.
 
     Raises:
+        RegistryError: there is none.
+    """
+    path = settings.report("gate")
+    try:
+        return dict(read_json(path))
+    except FileNotFoundError:
+        raise RegistryError(f"No verdict yet. Run `pricebook gate`. Received: no {path}") from None
+
+
+def promote(verdict: Mapping[str, Any], params: Params, settings: Settings) -> dict[str, Any]:
+    """Promote the challenger of a passed verdict; report why a refused one is not promoted.
+
+    Returns:
+        verdict (its id), promoted, champion (model name to version), bento (its tag, or None) if
+        promoted, and refusals if not.
+
+    Raises:
+        RegistryError: a version of the pair does not exist.
         ServiceError: the Bento could not be built; the champion stays.
     """
     from models.registry import CHAMPION, Registry
@@ -43,7 +61,7 @@ def promote(verdict: Mapping[str, Any], params: Params, settings: Settings) -> d
             put_in_service(bundle, settings)
         log.info("Champion is now %s.", registry.aliased(CHAMPION))
     else:
-        log.info("Refused, the champion stays: %s", "; ".join(verdict["refusals"]))
+        log.info("Refused, the champion stays: %s", " ".join(verdict["refusals"]))
         report["refusals"] = verdict["refusals"]
     report["champion"] = registry.aliased(CHAMPION)
     write_json(settings.report("promote"), report)
@@ -51,7 +69,7 @@ def promote(verdict: Mapping[str, Any], params: Params, settings: Settings) -> d
 
 
 def _build_bento(bundle: Path, settings: Settings) -> str:
-    """Build in a process of its own: the pipelines do not import the service."""
+    """Build in a separate process, because `pipelines` must not import `serving`."""
     command = [sys.executable, "-m", "serving.build", "--bundle", str(bundle)]
     environment = {**os.environ, "PRICEBOOK_HOME": str(settings.home)}
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""What the gate decides: a list of checks with their figures, all of which must pass."""
+"""The gate's decision: a list of checks with their figures, all of which must pass."""
 
 from __future__ import annotations
 
@@ -6,10 +6,50 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+NEXT_STEPS = {
+    "forecast_beats_naive": (
+        "Train on more history, or raise train.demand.epochs. If single periods sell very little, "
+        "use a coarser shop.grain."
+    ),
+    "forecast_bias": (
+        "Check that the held-out periods are complete and that the promotions table covers them, "
+        "then train again; or raise gate.max_bias."
+    ),
+    "interval_coverage": (
+        "Train on more history or more series, so that the intervals can be calibrated; or widen "
+        "gate.coverage_band."
+    ),
+    "forecast_error": (
+        "Train again when there is more data; until then the champion forecasts better. Or raise "
+        "gate.forecast_margin."
+    ),
+    "elasticity_sign": (
+        "Elasticities are negative by construction, so the model is damaged: train response again."
+    ),
+    "elasticity_range": (
+        "Check the prices and quantities of the most elastic series, and give the promotions table "
+        "if the shop has promotions; or raise gate.max_extreme."
+    ),
+    "export_parity": "The exported files are of another model: train response again.",
+    "price_response": (
+        "Give the promotions table if the shop has promotions, or train on more history with price "
+        "changes. Against a champion, gate.response_margin can be raised."
+    ),
+    "backtested_profit": (
+        "Check the unit costs, and lower quote.max_step so that prices move less; or raise "
+        "gate.profit_margin."
+    ),
+    "segment_regression": (
+        "Check the recent orders of the departments that forecast worst; or raise "
+        "gate.segment_margin."
+    ),
+    "feature_parity": "Run `pricebook materialize` and then `pricebook gate` again.",
+}
+
 
 @dataclass(frozen=True)
 class GateCheck:
-    """One bar: the figure measured, the bar it had to keep, and both in a sentence.
+    """One check: the measured figure, the bar it must keep, and a sentence with both.
 
     `low` and `high` bound the figure (90 %) where it is an estimate.
     """
@@ -22,12 +62,21 @@ class GateCheck:
     low: float | None = None
     high: float | None = None
 
+    @property
+    def next_step(self) -> str:
+        """What to do about a failed check; empty if it passed."""
+        return "" if self.passed else NEXT_STEPS.get(self.name, "")
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "next_step": self.next_step}
+
 
 @dataclass(frozen=True)
 class Verdict:
-    """A challenger pair against the champion pair, on one data version and held-out period.
+    """The comparison of a challenger pair with the champion pair, on the same data and periods.
 
-    `challenger` and `champion` map a model's name to its version; a first pair has no champion.
+    `challenger` and `champion` map a model's name to its version. A shop's first pair is judged
+    without a champion.
     """
 
     id: str
@@ -44,15 +93,22 @@ class Verdict:
 
     @property
     def refusals(self) -> tuple[str, ...]:
-        return tuple(f"{check.name}: {check.reason}" for check in self.checks if not check.passed)
+        """A sentence for each failed check: what failed, and what to do next."""
+        return tuple(
+            f"{check.name}: {check.reason}. {check.next_step}".rstrip(" .") + "."
+            for check in self.checks
+            if not check.passed
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for the ledger, MLflow and XCom."""
-        return {**asdict(self), "passed": self.passed, "refusals": list(self.refusals)}
+        checks = [check.as_dict() for check in self.checks]
+        outcome = {"passed": self.passed, "refusals": list(self.refusals)}
+        return {**asdict(self), "checks": checks, **outcome}
 
 
 def at_most(name: str, figure: float, bar: float, what: str) -> GateCheck:
-    """A check that `figure` does not exceed `bar`; NaN fails.
+    """A check that `figure` is at most `bar`. A figure that is not a number fails.
 
     >>> at_most("bias", 0.2, 0.1, "bias of the forecast").reason
     'bias of the forecast is 0.2, must be at most 0.1'
@@ -62,7 +118,7 @@ def at_most(name: str, figure: float, bar: float, what: str) -> GateCheck:
 
 
 def at_least(name: str, figure: float, bar: float, what: str) -> GateCheck:
-    """A check that `figure` does not fall below `bar`; NaN fails.
+    """A check that `figure` is at least `bar`. A figure that is not a number fails.
 
     >>> at_least("profit", float("nan"), 1.0, "profit").passed
     False

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from models.export_check import export_error
 from models.runtime import ResponseRuntime, Series
 from pricebook.config import REPO_ROOT, Response
 from pricebook.errors import RegistryError
@@ -62,19 +63,19 @@ def runtime(folder):
 
 
 def test_the_export_gives_the_numbers_of_keras(model, runtime):
-    from models.export import every_series, export_error
+    from models.export import keras_outputs
 
-    assert export_error(model, runtime, every_series(model)) < 1e-5
+    assert export_error(keras_outputs(model), runtime) < 1e-5
 
 
 def test_the_export_of_another_model_is_told_apart(model, runtime):
     import keras
 
-    from models.export import every_series, export_error
+    from models.export import keras_outputs
     from models.response.model import ResponseModel
 
     other = ResponseModel(keras.models.clone_model(model.keras), model.tables)
-    assert export_error(other, runtime, every_series(model)) > 1e-2
+    assert export_error(keras_outputs(other), runtime) > 1e-2
 
 
 def test_elasticities_and_their_errors_are_those_of_the_table(model, runtime):

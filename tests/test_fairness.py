@@ -8,9 +8,9 @@ from datetime import date
 import pandas as pd
 import pytest
 
+from pipelines.evaluation.panel import panel
 from pipelines.featurize import featurize
 from pipelines.materialize import SERVICES, open_store
-from pipelines.train import panel
 from pricebook.config import Demand, Response, Settings
 
 AS_OF = date(2018, 1, 1)

@@ -78,7 +78,7 @@ def test_no_feature_price_or_target_comes_from_the_cutoff_or_after(
 
 
 def test_training_rows_do_not_change_with_the_future(built_at_the_earlier_cutoff, params):
-    from pipelines.train import panel
+    from pipelines.evaluation.panel import panel
 
     real, changed = (panel(EARLIER, params, home) for home in built_at_the_earlier_cutoff.values())
     assert len(real) > 1000
@@ -131,7 +131,7 @@ def test_a_leak_stops_the_stage_and_leaves_the_files_as_they_were(
 def test_a_join_that_gives_a_later_row_is_refused(
     featured, built_at_the_earlier_cutoff, params, tmp_path
 ):
-    from pipelines.train import panel
+    from pipelines.evaluation.panel import panel
 
     home = Settings(home=tmp_path)
     shutil.copytree(built_at_the_earlier_cutoff["real"].features, home.features)

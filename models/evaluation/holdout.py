@@ -117,10 +117,14 @@ def response_metrics(elasticities: pd.DataFrame, summary: Summary) -> dict[str, 
     """What the response model says of the shop: its elasticities, their spread and signs."""
     everyone = elasticities[elasticities["segment"] == "everyone"]
     values = everyone["elasticity"]
-    return {
+    pooled = {
         "elasticity_pooled": summary.pooled,
         "elasticity_pooled_stderr": summary.pooled_stderr,
         "elasticity_without_promotion_controls": summary.pooled_without_promotion_controls,
+    }
+    return {
+        # Undefined where no price moved: every elasticity is then the prior's.
+        **(pooled if summary.series_with_evidence else {}),
         "elasticity_mean": float(values.mean()),
         "elasticity_p10": float(values.quantile(0.1)),
         "elasticity_p90": float(values.quantile(0.9)),
