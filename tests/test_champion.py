@@ -1,4 +1,4 @@
-"""The champion is kept, taken back, tried beside, and switched off."""
+"""Commands for the champion: kept bundles, rollback, canary and kill switch."""
 
 import json
 
@@ -21,7 +21,7 @@ def bundle(folder, version):
     return folder
 
 
-def test_the_newest_bundles_are_kept_under_what_they_were_built_from(tmp_path):
+def test_the_newest_bundles_are_kept_and_named_by_what_they_were_built_from(tmp_path):
     settings = Settings(home=tmp_path)
     for number in range(champion.KEPT + 2):
         champion.put_in_service(bundle(tmp_path / f"{number}", number), settings)
@@ -32,14 +32,14 @@ def test_the_newest_bundles_are_kept_under_what_they_were_built_from(tmp_path):
     }
 
 
-def test_without_a_champion_before_there_is_nothing_to_roll_back_to(tmp_path):
+def test_without_a_previous_champion_a_rollback_is_refused(tmp_path):
     with pytest.raises(ServiceError, match="no champion before this one"):
         champion.rollback(Settings(home=tmp_path))
 
 
 @pytest.fixture
-def before(promoted):
-    """The champion's pair, which is the one before it too while a test lasts."""
+def previous(promoted):
+    """The versions of the champion, which are also the previous champion during the test."""
     from models.registry import CHAMPION, PREVIOUS, Registry
 
     registry = Registry(promoted)
@@ -51,40 +51,40 @@ def before(promoted):
         registry._client.delete_registered_model_alias(name, PREVIOUS)
 
 
-def test_a_roll_back_puts_the_bundle_back_as_it_was(promoted, before):
-    kept = (promoted.bundle / "bundle.json").read_text()
+def test_a_rollback_restores_the_kept_bundle(promoted, previous):
+    original = (promoted.bundle / "bundle.json").read_text()
     (promoted.bundle / "bundle.json").write_text("{}")
-    assert champion.rollback(promoted)["champion"] == before
-    assert (promoted.bundle / "bundle.json").read_text() == kept
+    assert champion.rollback(promoted)["champion"] == previous
+    assert (promoted.bundle / "bundle.json").read_text() == original
 
 
-def test_a_verdict_promoted_again_under_other_limits_is_kept_beside(promoted, params, before):
-    def again(**limits):
+def test_a_verdict_promoted_with_other_limits_is_a_separate_bundle(promoted, params, previous):
+    def promote_with(**limits):
         quote = params.quote.model_copy(update=limits)
         unbuilt = params.promote.model_copy(update={"build_bento": False})
         other = params.model_copy(update={"quote": quote, "promote": unbuilt})
         promote(read_json(promoted.report("gate")), other, promoted)
         return read_json(promoted.bundle / "bundle.json")["built_from"]
 
-    usual, strict = again(), again(max_markdown=0.1)
+    usual, strict = promote_with(), promote_with(max_markdown=0.1)
     assert usual != strict
     assert {usual, strict} <= {folder.name for folder in promoted.bundles.iterdir()}
     assert champion.rollback(promoted)["bundle"] == strict
-    assert again() == usual
+    assert promote_with() == usual
 
 
-def test_without_another_pair_that_passed_there_is_no_canary(promoted, params):
+def test_without_another_pair_that_passed_the_gate_a_canary_is_refused(promoted, params):
     with pytest.raises(ServiceError, match="No pair has passed the gate but the champion"):
         champion.canary(params, promoted)
 
 
-def test_the_kill_switch_is_turned_by_the_command(tmp_path):
-    def told(*words):
+def test_the_command_turns_the_kill_switch_on_and_off(tmp_path):
+    def output(*words):
         run = CliRunner().invoke(
             app, ["kill-switch", *words], env={"PRICEBOOK_HOME": str(tmp_path)}
         )
         return run.output.strip()
 
-    assert told("status") == "The kill switch is off."
-    assert told("on", "--why", "a wrong cost file") == "The kill switch is on: a wrong cost file."
-    assert told("off") == "The kill switch is off."
+    assert output("status") == "The kill switch is off."
+    assert output("on", "--why", "a wrong cost file") == "The kill switch is on: a wrong cost file."
+    assert output("off") == "The kill switch is off."

@@ -1,4 +1,4 @@
-"""API keys: what the ledger keeps of them, and whom the guard lets in."""
+"""API keys: how the ledger stores them, and which requests `ApiKeyAuth` accepts."""
 
 import logging
 from datetime import UTC, datetime, timedelta
@@ -24,7 +24,7 @@ TILL = Grant("till", frozenset({Scope.QUOTE}))
 
 
 class Clock:
-    """Stands still until it is moved."""
+    """A clock that only `move` advances."""
 
     def __init__(self):
         self.now = NOON
@@ -47,11 +47,12 @@ def clock():
 
 
 @pytest.fixture
-def guard(ledger, clock):
+def auth(ledger, clock):
     return ApiKeyAuth(lambda: keys.load(ledger), clock)
 
 
-def issued(ledger, **grant):
+def issue(ledger, **grant):
+    """Issue a key like TILL, with these changes; returns its text."""
     return keys.issue(ledger, Grant(**{**vars(TILL), **grant}), NOON)
 
 
@@ -63,27 +64,27 @@ def bearer(text):
     return f"Bearer {text}".encode()
 
 
-def refusal(guard, authorization, scope="quote", cost=1):
+def refusal(auth, authorization, scope="quote", cost=1):
     with pytest.raises(RequestError) as raised:
-        guard.authorize(authorization, scope, cost)
+        auth.authorize(authorization, scope, cost)
     return raised.value
 
 
-def told(guard, *asked, **more):
-    error = refusal(guard, *asked, **more)
+def error_of(auth, authorization, *args, **kwargs):
+    error = refusal(auth, authorization, *args, **kwargs)
     return error.status, error.body["error"]
 
 
-def test_a_key_is_found_by_its_text_with_what_it_allows(ledger):
-    text = issued(ledger, per_second=5.0, expires_at=NOON + DAY)
+def test_an_issued_key_is_found_with_its_grant(ledger):
+    text = issue(ledger, per_second=5.0, expires_at=NOON + DAY)
     (key,) = keys.listed(ledger)
     assert keys.load(ledger).find(text, NOON) == key
     assert key.grant == Grant("till", TILL.scopes, 5.0, NOON + DAY)
     assert (key.id, key.made_at, key.revoked_at) == (id_of(text), NOON, None)
 
 
-def test_no_secret_is_in_the_ledger_or_in_what_is_printed(ledger, tmp_path):
-    secret = issued(ledger).split("_")[2]
+def test_the_secret_is_neither_stored_nor_printed(ledger, tmp_path):
+    secret = issue(ledger).split("_")[2]
     files = b"".join(file.read_bytes() for file in tmp_path.iterdir())
     assert len(secret) * 4 >= 128
     assert secret.encode() not in files
@@ -91,63 +92,63 @@ def test_no_secret_is_in_the_ledger_or_in_what_is_printed(ledger, tmp_path):
 
 
 @given(st.text() | st.text().map("pb_{}".format) | st.text().map("pb_0a1b2c_{}".format))
-def test_any_other_text_is_not_a_key(text):
+def test_other_texts_are_not_keys(text):
     key = Key("0a1b2c", TILL, NOON, None, "not the hash of anything")
     assert Keys({key.id: key}).find(text, NOON) in {Refused.MALFORMED, Refused.UNKNOWN}
 
 
 def test_a_key_with_one_letter_changed_is_unknown(ledger):
-    text = issued(ledger)
+    text = issue(ledger)
     other = text[:-1] + ("0" if text[-1] != "0" else "1")
     assert keys.load(ledger).find(other, NOON) is Refused.UNKNOWN
 
 
-def test_a_key_counts_until_the_instant_it_expires(ledger):
-    text = issued(ledger, expires_at=NOON + HOUR)
+def test_a_key_is_valid_until_the_instant_it_expires(ledger):
+    text = issue(ledger, expires_at=NOON + HOUR)
     assert isinstance(keys.load(ledger).find(text, NOON + HOUR - timedelta.resolution), Key)
     assert keys.load(ledger).find(text, NOON + HOUR) is Refused.EXPIRED
 
 
-def test_a_revoked_key_stays_revoked_since_the_first_time(ledger):
-    text = issued(ledger)
+def test_revoking_a_key_again_keeps_the_first_time(ledger):
+    text = issue(ledger)
     keys.revoke(ledger, id_of(text), NOON + HOUR)
     assert keys.revoke(ledger, id_of(text), NOON + DAY).revoked_at == NOON + HOUR
     assert keys.load(ledger).find(text, NOON) is Refused.REVOKED
 
 
-def test_that_a_key_was_revoked_is_told_only_to_who_has_its_secret(ledger):
-    text = issued(ledger)
+def test_without_its_secret_a_revoked_key_is_reported_as_unknown(ledger):
+    text = issue(ledger)
     keys.revoke(ledger, id_of(text), NOON)
     assert keys.load(ledger).find(f"pb_{id_of(text)}_guess", NOON) is Refused.UNKNOWN
 
 
-def test_a_rotated_key_allows_the_same_and_the_old_one_ends_after_the_overlap(ledger):
-    old = issued(ledger, per_second=5.0)
+def test_a_rotated_key_has_the_same_grant_and_the_old_key_expires_after_the_overlap(ledger):
+    old = issue(ledger, per_second=5.0)
     new = keys.rotate(ledger, id_of(old), NOON + DAY, HOUR)
-    found = keys.load(ledger)
-    assert found.find(new, NOON + DAY).grant == Grant("till", TILL.scopes, 5.0)
-    assert isinstance(found.find(old, NOON + DAY), Key)
-    assert found.find(old, NOON + DAY + HOUR) is Refused.EXPIRED
+    loaded = keys.load(ledger)
+    assert loaded.find(new, NOON + DAY).grant == Grant("till", TILL.scopes, 5.0)
+    assert isinstance(loaded.find(old, NOON + DAY), Key)
+    assert loaded.find(old, NOON + DAY + HOUR) is Refused.EXPIRED
 
 
-def test_a_rotated_key_lives_as_long_as_the_old_one_was_to_live(ledger):
-    old = issued(ledger, expires_at=NOON + DAY)
+def test_rotation_starts_the_same_lifetime_again_but_does_not_prolong_the_old_key(ledger):
+    old = issue(ledger, expires_at=NOON + DAY)
     new = keys.rotate(ledger, id_of(old), NOON + 12 * HOUR, 7 * DAY)
-    found = keys.load(ledger)
-    assert found.by_id[id_of(new)].grant.expires_at == NOON + 36 * HOUR
-    assert found.by_id[id_of(old)].grant.expires_at == NOON + DAY
+    loaded = keys.load(ledger)
+    assert loaded.by_id[id_of(new)].grant.expires_at == NOON + 36 * HOUR
+    assert loaded.by_id[id_of(old)].grant.expires_at == NOON + DAY
 
 
-def test_a_key_that_no_longer_counts_is_not_rotated(ledger):
-    text = issued(ledger)
+def test_a_revoked_key_cannot_be_rotated(ledger):
+    text = issue(ledger)
     keys.revoke(ledger, id_of(text), NOON)
     with pytest.raises(LedgerError, match="revoked"):
         keys.rotate(ledger, id_of(text), NOON, HOUR)
     assert len(keys.listed(ledger)) == 1
 
 
-@pytest.mark.parametrize("change", [keys.revoke, lambda *asked: keys.rotate(*asked, HOUR)])
-def test_a_key_nobody_issued_cannot_be_changed(ledger, change):
+@pytest.mark.parametrize("change", [keys.revoke, lambda *args: keys.rotate(*args, HOUR)])
+def test_a_key_that_was_never_issued_cannot_be_changed(ledger, change):
     with pytest.raises(LedgerError, match=r"No such key.*Received: 'ghost'"):
         change(ledger, "ghost", NOON)
 
@@ -162,50 +163,50 @@ def test_a_key_nobody_issued_cannot_be_changed(ledger, change):
         {"expires_at": NOON},
     ],
 )
-def test_a_key_that_would_allow_nothing_is_not_issued(ledger, wrong):
+def test_a_key_that_allows_nothing_cannot_be_issued(ledger, wrong):
     with pytest.raises(LedgerError, match="Received:"):
-        issued(ledger, **wrong)
+        issue(ledger, **wrong)
 
 
-def test_while_no_key_was_ever_issued_anybody_is_let_in(ledger, guard):
-    assert guard.open
-    assert guard.authorize(None, "admin") == ANYONE
-    keys.revoke(ledger, id_of(issued(ledger)), NOON)
-    guard.refresh()
-    assert not guard.open
-    assert told(guard, None) == (401, "no_key")
+def test_every_request_is_accepted_until_the_first_key_is_issued(ledger, auth):
+    assert auth.open
+    assert auth.authorize(None, "admin") == ANYONE
+    keys.revoke(ledger, id_of(issue(ledger)), NOON)
+    auth.refresh()
+    assert not auth.open
+    assert error_of(auth, None) == (401, "no_key")
 
 
-def test_a_key_is_let_in_by_its_name_for_its_scopes(ledger, guard):
-    text = issued(ledger, scopes=frozenset({Scope.QUOTE, Scope.EVENTS}))
-    guard.refresh()
-    assert guard.authorize(bearer(text), "quote") == "till"
-    assert guard.authorize(b"bearer  " + text.encode(), "events") == "till"
-    assert told(guard, bearer(text), "admin") == (403, "wrong_scope")
+def test_a_key_is_accepted_for_its_scopes_only(ledger, auth):
+    text = issue(ledger, scopes=frozenset({Scope.QUOTE, Scope.EVENTS}))
+    auth.refresh()
+    assert auth.authorize(bearer(text), "quote") == "till"
+    assert auth.authorize(b"bearer  " + text.encode(), "events") == "till"
+    assert error_of(auth, bearer(text), "admin") == (403, "wrong_scope")
 
 
-def test_a_key_that_does_not_count_is_refused_with_the_reason(ledger, guard, clock):
-    expiring, revoked = issued(ledger, expires_at=NOON + HOUR), issued(ledger)
+def test_expired_and_revoked_keys_are_refused_with_the_reason(ledger, auth, clock):
+    expiring, revoked = issue(ledger, expires_at=NOON + HOUR), issue(ledger)
     keys.revoke(ledger, id_of(revoked), NOON)
     clock.move(3600)
-    guard.refresh()
+    auth.refresh()
     for text, error in ((expiring, "expired_key"), (revoked, "revoked_key")):
-        assert told(guard, bearer(text)) == (401, error)
+        assert error_of(auth, bearer(text)) == (401, error)
 
 
-def test_a_key_expires_even_while_the_ledger_cannot_be_read(ledger, clock):
-    text, loads = issued(ledger, expires_at=NOON + HOUR), iter([keys.load(ledger)])
+def test_a_key_expires_even_if_the_ledger_cannot_be_read(ledger, clock):
+    text, loads = issue(ledger, expires_at=NOON + HOUR), iter([keys.load(ledger)])
 
     def load():
         for known in loads:
             return known
         raise LedgerError("gone")
 
-    guard = ApiKeyAuth(load, clock)
-    assert guard.authorize(bearer(text), "quote") == "till"
+    auth = ApiKeyAuth(load, clock)
+    assert auth.authorize(bearer(text), "quote") == "till"
     clock.move(3600)
-    guard.refresh()
-    assert told(guard, bearer(text)) == (401, "expired_key")
+    auth.refresh()
+    assert error_of(auth, bearer(text)) == (401, "expired_key")
 
 
 @pytest.mark.parametrize(
@@ -219,52 +220,50 @@ def test_a_key_expires_even_while_the_ledger_cannot_be_read(ledger, clock):
         (b"Bearer pb_\xff\x00_telltale", "unknown_key"),
     ],
 )
-def test_what_is_no_key_is_refused_and_not_repeated(ledger, guard, authorization, error):
-    issued(ledger)
-    guard.refresh()
-    refused = refusal(guard, authorization)
-    assert (refused.status, refused.body["error"]) == (401, error)
-    assert refused.headers == {"WWW-Authenticate": "Bearer"}
-    assert "telltale" not in f"{refused} {refused.body}"
+def test_a_malformed_header_is_refused_and_not_echoed(ledger, auth, authorization, error):
+    issue(ledger)
+    auth.refresh()
+    raised = refusal(auth, authorization)
+    assert (raised.status, raised.body["error"]) == (401, error)
+    assert raised.headers == {"WWW-Authenticate": "Bearer"}
+    assert "telltale" not in f"{raised} {raised.body}"
 
 
-def test_a_key_that_asks_too_fast_is_told_when_to_ask_again(ledger, guard, clock):
-    text = bearer(issued(ledger, per_second=2.0))
-    guard.refresh()
-    guard.authorize(text, "quote", cost=2)
-    assert refusal(guard, text).headers == {"Retry-After": "1"}
+def test_above_its_rate_a_key_is_refused_with_the_seconds_to_wait(ledger, auth, clock):
+    text = bearer(issue(ledger, per_second=2.0))
+    auth.refresh()
+    auth.authorize(text, "quote", cost=2)
+    assert refusal(auth, text).headers == {"Retry-After": "1"}
     clock.move(0.5)
-    guard.authorize(text, "quote")
-    assert told(guard, text) == (429, "too_fast")
+    auth.authorize(text, "quote")
+    assert error_of(auth, text) == (429, "too_fast")
 
 
-def test_keys_of_one_name_have_their_own_rate(ledger, guard):
-    texts = [bearer(issued(ledger, per_second=1.0)) for _ in range(2)]
-    guard.refresh()
-    assert [guard.authorize(text, "quote") for text in texts] == ["till", "till"]
-    assert [told(guard, text)[0] for text in texts] == [429, 429]
+def test_two_keys_of_the_same_name_have_separate_rates(ledger, auth):
+    texts = [bearer(issue(ledger, per_second=1.0)) for _ in range(2)]
+    auth.refresh()
+    assert [auth.authorize(text, "quote") for text in texts] == ["till", "till"]
+    assert [error_of(auth, text)[0] for text in texts] == [429, 429]
 
 
-def test_a_batch_above_the_rate_is_let_in_and_paid_off_before_the_next():
+def test_a_batch_above_the_rate_is_accepted_and_paid_back_before_the_next():
     bucket = TokenBucket()
     assert bucket.take(1_000, 100, NOON) == 0
     assert bucket.take(1, 100, NOON) == pytest.approx(9.01)
     assert bucket.take(1, 100, NOON + timedelta(seconds=9.01)) == 0
 
 
-def test_a_key_let_in_at_the_door_pays_once_its_batch_has_been_read(ledger, guard):
-    text = bearer(issued(ledger, per_second=1.0))
-    guard.refresh()
-    assert (
-        guard.authorize(text, "quote", cost=0) == guard.authorize(text, "quote", cost=50) == "till"
-    )
-    assert told(guard, text, cost=0) == (429, "too_fast")
+def test_a_batch_is_charged_after_its_size_is_known(ledger, auth):
+    text = bearer(issue(ledger, per_second=1.0))
+    auth.refresh()
+    assert auth.authorize(text, "quote", cost=0) == auth.authorize(text, "quote", cost=50) == "till"
+    assert error_of(auth, text, cost=0) == (429, "too_fast")
 
 
 @given(st.lists(st.tuples(st.integers(0, 3_000), st.integers(1, 20))), st.integers(1, 10))
-def test_nobody_is_let_in_faster_than_the_rate_but_for_one_burst(asked, rate):
+def test_the_rate_is_never_exceeded_by_more_than_a_burst(requests, rate):
     bucket, now, spent = TokenBucket(), NOON, 0
-    for pause, cost in asked:
+    for pause, cost in requests:
         now += timedelta(milliseconds=pause)
         if bucket.take(cost, rate, now) == 0:
             earned = rate + rate * (now - NOON).total_seconds()
@@ -272,27 +271,27 @@ def test_nobody_is_let_in_faster_than_the_rate_but_for_one_burst(asked, rate):
             spent += cost
 
 
-def test_a_clock_set_back_locks_nobody_out(ledger, guard, clock):
-    text = bearer(issued(ledger, per_second=1.0))
-    guard.refresh()
-    guard.authorize(text, "quote")
+def test_a_clock_that_is_set_back_does_not_block_a_key(ledger, auth, clock):
+    text = bearer(issue(ledger, per_second=1.0))
+    auth.refresh()
+    auth.authorize(text, "quote")
     clock.move(-86_400)
-    assert told(guard, text) == (429, "too_fast")
+    assert error_of(auth, text) == (429, "too_fast")
     clock.move(1)
-    assert guard.authorize(text, "quote") == "till"
+    assert auth.authorize(text, "quote") == "till"
 
 
-def test_a_revoked_key_is_refused_from_the_next_refresh_on(ledger, guard):
-    text = issued(ledger)
-    guard.refresh()
-    assert guard.authorize(bearer(text), "quote") == "till"
+def test_a_revoked_key_is_refused_after_the_next_refresh(ledger, auth):
+    text = issue(ledger)
+    auth.refresh()
+    assert auth.authorize(bearer(text), "quote") == "till"
     keys.revoke(ledger, id_of(text), NOON)
-    guard.refresh()
-    assert told(guard, bearer(text)) == (401, "revoked_key")
+    auth.refresh()
+    assert error_of(auth, bearer(text)) == (401, "revoked_key")
 
 
-def test_a_ledger_that_cannot_be_read_leaves_the_keys_as_they_were(ledger, clock, caplog):
-    text = issued(ledger)
+def test_if_the_ledger_cannot_be_read_the_known_keys_stay_valid(ledger, clock, caplog):
+    text = issue(ledger)
     known = [keys.load(ledger)]
 
     def load():
@@ -300,41 +299,41 @@ def test_a_ledger_that_cannot_be_read_leaves_the_keys_as_they_were(ledger, clock
             return known.pop()
         raise LedgerError("The disk is gone. Received: ledger.db")
 
-    guard = ApiKeyAuth(load, clock)
-    guard.refresh()
-    assert guard.authorize(bearer(text), "quote") == "till"
+    auth = ApiKeyAuth(load, clock)
+    auth.refresh()
+    assert auth.authorize(bearer(text), "quote") == "till"
     assert "The disk is gone" in caplog.text
 
 
-def test_while_the_keys_were_never_read_nobody_is_let_in(tmp_path, clock):
-    guard = ApiKeyAuth(
+def test_every_request_is_refused_until_the_keys_have_been_read(tmp_path, clock):
+    auth = ApiKeyAuth(
         key_loader(Settings(home=tmp_path, ledger_url="sqlite:////dev/null/x.db")), clock
     )
-    assert not guard.open
-    assert told(guard, None) == (503, "no_keys")
+    assert not auth.open
+    assert error_of(auth, None) == (503, "no_keys")
 
 
-def test_the_keys_of_a_home_are_those_of_its_ledger(tmp_path, clock):
+def test_the_keys_come_from_the_ledger_of_the_home(tmp_path, clock):
     settings = Settings(home=tmp_path)
-    text = issued(open_ledger(settings.ledger))
+    text = issue(open_ledger(settings.ledger))
     assert ApiKeyAuth(key_loader(settings), clock).authorize(bearer(text), "quote") == "till"
 
 
-def test_the_log_says_when_anybody_is_let_in_and_when_no_longer(ledger, clock, caplog):
+def test_the_log_says_whether_keys_are_required(ledger, clock, caplog):
     caplog.set_level(logging.WARNING, "pricebook.guard")
-    guard = ApiKeyAuth(lambda: keys.load(ledger), clock)
-    issued(ledger)
-    guard.refresh()
-    guard.refresh()
+    auth = ApiKeyAuth(lambda: keys.load(ledger), clock)
+    issue(ledger)
+    auth.refresh()
+    auth.refresh()
     assert [record.getMessage() for record in caplog.records] == [
         "API keys are not required: none was issued.",
         "API keys are on.",
     ]
 
 
-def test_a_ledger_whose_keys_cannot_be_read_is_an_error_of_the_ledger(tmp_path):
+def test_a_ledger_without_its_key_table_raises_a_ledger_error(tmp_path):
     ledger = open_ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
-    issued(ledger)
+    issue(ledger)
     with ledger.begin() as session:
         session.connection().exec_driver_sql("DROP TABLE api_keys")
     with pytest.raises(LedgerError, match="cannot be read"):
@@ -343,7 +342,7 @@ def test_a_ledger_whose_keys_cannot_be_read_is_an_error_of_the_ledger(tmp_path):
 
 @pytest.fixture
 def command(tmp_path, monkeypatch):
-    """Runs `pricebook keys ...` in a home of its own; returns what it printed."""
+    """Runs `pricebook keys ...` in an empty home; returns what it prints."""
     monkeypatch.setenv("PRICEBOOK_HOME", str(tmp_path))
     monkeypatch.setenv("COLUMNS", "200")
 
@@ -355,13 +354,13 @@ def command(tmp_path, monkeypatch):
     return run
 
 
-def test_a_key_issued_by_command_is_printed_alone_and_opens_the_guard(command, tmp_path):
+def test_the_command_issue_prints_only_the_key_and_the_key_is_accepted(command, tmp_path):
     text = command("issue", "till", "--scope", "quote", "--scope", "events", "--per-second", "50")
-    guard = ApiKeyAuth(key_loader(Settings(home=tmp_path)), now)
-    assert guard.authorize(bearer(text), "events") == "till"
+    auth = ApiKeyAuth(key_loader(Settings(home=tmp_path)), now)
+    assert auth.authorize(bearer(text), "events") == "till"
 
 
-def test_the_list_tells_what_each_key_is_for_and_how_it_stands(command):
+def test_the_command_list_shows_scopes_and_status(command):
     assert "the service is open" in command()
     first = command("issue", "till [1]", "--scope", "quote", "--expires", "2999-01-01")
     second = command("rotate", id_of(first), "--overlap-hours", "0")
@@ -371,7 +370,7 @@ def test_the_list_tells_what_each_key_is_for_and_how_it_stands(command):
     assert all(row[1:4] == ["till", "[1]", "quote"] for row in rows)
 
 
-def test_the_signing_key_is_rotated_by_command(command, tmp_path):
+def test_the_command_rotate_signing_adds_a_key(command, tmp_path):
     settings = Settings(home=tmp_path)
     first = signing_keys(settings, NOON)
     made = command("rotate-signing").split()[0]

@@ -1,4 +1,4 @@
-"""Two workers of one home over HTTP: they answer as one, and one that is lost comes back."""
+"""Two workers of one home over HTTP: they act as one, and a worker that dies is replaced."""
 
 import os
 import signal
@@ -9,36 +9,37 @@ from test_service import Service, shop  # noqa: F401 (fixture)
 
 from pricebook.config import Settings
 
-TRIES = 200  # connections; either worker may take one
+MAX_CONNECTIONS = 200  # either worker may accept a connection, so both are reached by chance
 
 
 class Pair(Service):
     """A service of two workers."""
 
     def connections(self):
-        """One to each worker, which keeps it, and its own file of the quote log."""
-        found = {}
-        for _ in range(TRIES):
+        """A connection to each worker, told apart by the quote log that the worker writes."""
+        by_log = {}
+        for _ in range(MAX_CONNECTIONS):
             http = httpx.Client(base_url=self.http.base_url, timeout=10)
-            found.setdefault(self.writer(quoted(http)), http)
-            if len(found) == 2:
-                return list(found.values())
+            by_log.setdefault(self.log_of(quote(http)), http)
+            if len(by_log) == 2:
+                return list(by_log.values())
         raise AssertionError(self.log.read_text())
 
-    def logs(self):
+    def quote_logs(self):
         folder = self.settings.state / "quote_log"
         return {path.name: path.read_text() for path in folder.iterdir()}
 
-    def writer(self, quote):
-        return next(name for name, log in self.logs().items() if quote["quote_id"] in log)
+    def log_of(self, quote):
+        logs = self.quote_logs().items()
+        return next(name for name, text in logs if quote["quote_id"] in text)
 
-    def counted(self):
+    def counted_quotes(self):
         lines = self.http.get("/metrics").text.splitlines()
         return sum(float(x.split()[-1]) for x in lines if x.startswith("pricebook_quotes_total"))
 
 
-def quoted(http, sku="milk", **more):
-    return http.post("/quote", json={"sku": sku, **more}).raise_for_status().json()
+def quote(http, sku="milk", **fields):
+    return http.post("/quote", json={"sku": sku, **fields}).raise_for_status().json()
 
 
 @pytest.fixture(scope="module")
@@ -52,46 +53,46 @@ def pair(shop):  # noqa: F811
 
 
 @pytest.mark.parametrize(("cores", "workers"), [(None, 1), (1, 1), (2, 2), (8, 2)])
-def test_by_default_there_are_two_where_there_are_cores_for_them(monkeypatch, cores, workers):
+def test_by_default_there_are_at_most_two_workers(monkeypatch, cores, workers):
     monkeypatch.delenv("PRICEBOOK_SERVICE_WORKERS", raising=False)
     monkeypatch.setattr("os.cpu_count", lambda: cores)
     assert Settings().service_workers == workers
 
 
-def test_what_both_have_quoted_is_counted_together(pair):
+def test_metrics_add_up_the_quotes_of_both_workers(pair):
     for http in pair.connections():
-        quoted(http, "bread")
-    pair.wait(lambda: pair.counted() == "".join(pair.logs().values()).count("\n"))
+        quote(http, "bread")
+    pair.wait(lambda: pair.counted_quotes() == "".join(pair.quote_logs().values()).count("\n"))
 
 
-def test_what_one_has_quoted_a_shopper_both_come_to_tell(pair):
-    one, other = pair.connections()
-    first = quoted(one, customer_id="ann")
-    pair.wait(lambda: quoted(other, customer_id="ann")["quote_id"] == first["quote_id"])
-    assert quoted(one, customer_id="ann") == first
+def test_a_shopper_gets_the_same_quote_from_both_workers(pair):
+    http, other = pair.connections()
+    first = quote(http, customer_id="ann")
+    pair.wait(lambda: quote(other, customer_id="ann")["quote_id"] == first["quote_id"])
+    assert quote(http, customer_id="ann") == first
 
 
-def test_the_kill_switch_acts_in_both(pair):
+def test_the_kill_switch_acts_in_both_workers(pair):
     pair.settings.kill_switch.write_text("a wrong cost file\n")
     try:
         for http in pair.connections():
-            pair.wait(lambda http=http: quoted(http)["reasons"][0]["rule"] == "kill_switch")
+            pair.wait(lambda http=http: quote(http)["reasons"][0]["rule"] == "kill_switch")
     finally:
         pair.settings.kill_switch.unlink()
 
 
 def _answers(http):
     try:
-        return bool(quoted(http))
+        return bool(quote(http))
     except httpx.TransportError:
         return False
 
 
-def test_while_one_that_was_killed_comes_back_the_other_answers(pair):
+def test_while_a_killed_worker_is_replaced_the_other_answers(pair):
     connections, before = pair.connections(), pair.workers()
     os.kill(min(before), signal.SIGKILL)
     assert any(map(_answers, connections))
-    pair.wait(lambda: quoted(pair.http) and len(pair.workers() - {min(before)}) == 2)
+    pair.wait(lambda: quote(pair.http) and len(pair.workers() - {min(before)}) == 2)
     (new,) = pair.workers() - before
-    pair.wait(lambda: quoted(pair.http) and f'"pid": {new}' in pair.log.read_text())
+    pair.wait(lambda: quote(pair.http) and f'"pid": {new}' in pair.log.read_text())
     assert len(pair.connections()) == 2
