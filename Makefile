@@ -16,10 +16,12 @@ export KEEP
 .PHONY: install demo test check bench up down clean lock
 
 install: .venv/installed
+# Compile bytecode now: where Python may not write it later (PYTHONDONTWRITEBYTECODE, a read-only
+# file system), every process would compile TensorFlow and Airflow again at each start.
 .venv/installed: requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv>=0.7"
-	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
+	$(BIN)/uv pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes requirements.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	touch $@
 
