@@ -285,6 +285,7 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     airflow_port: int = 8080
     service_port: int = 3000
+    mlflow_port: int = 5000
     service_workers: int = Field(
         default_factory=lambda: min(2, os.cpu_count() or 1),
         ge=1,
