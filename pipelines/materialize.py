@@ -18,7 +18,12 @@ from typing import TYPE_CHECKING, Any
 
 from pricebook.config import REPO_ROOT, Params, Settings, cutoff
 from pricebook.errors import EmptyHistory, LeakageError
-from pricebook.feature_store import online_settings, registry_settings, store_folder
+from pricebook.feature_store import (
+    online_settings,
+    quick_feast_import,
+    registry_settings,
+    store_folder,
+)
 from pricebook.files import atomic_path, read_json, write_json
 
 if TYPE_CHECKING:
@@ -47,7 +52,8 @@ PERIOD_DAYS = {"day": 1, "week": 7, "month": 31}
 
 def open_store(settings: Settings) -> FeatureStore:
     """The home's feature store; registered anew if it is another home's, or lacks a view."""
-    from feast import FeatureStore
+    with quick_feast_import():
+        from feast import FeatureStore
 
     # Ibis calls a DuckDB method that says it will go; that is theirs to mend, and fills the logs.
     warnings.filterwarnings("ignore", "fetch_arrow_table", DeprecationWarning)

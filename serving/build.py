@@ -10,8 +10,10 @@ import argparse
 import os
 import shutil
 import sys
+import tempfile
 import tomllib
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +42,9 @@ def build(folder: Path, settings: Settings) -> str:
     version = _version(bundle.about)
     model = _store_model(folder, version)
     labels = {"as_of": bundle.about.as_of.isoformat(), "built_from": bundle.about.built_from}
-    bento = bentoml.build(
-        **_build_options(), models=[model], labels=labels, build_ctx=str(REPO_ROOT)
-    )
+    options = _build_options()
+    with _build_context(options["include"]) as context:
+        bento = bentoml.build(**options, models=[model], labels=labels, build_ctx=context)
     return str(bento.tag)
 
 
@@ -50,6 +52,20 @@ def requirements() -> list[str]:
     """The service's requirements: base dependencies and `serving` extra of pyproject.toml."""
     project = tomllib.loads((REPO_ROOT / "pyproject.toml").read_text())["project"]
     return [*project["dependencies"], *project["optional-dependencies"]["serving"]]
+
+
+@contextmanager
+def _build_context(patterns: Iterable[str]) -> Iterator[str]:
+    """Copy the top folders of the patterns to a temporary folder.
+
+    BentoML compares every file of its build context with the patterns. The repository may hold a
+    virtual environment with many thousand files.
+    """
+    with tempfile.TemporaryDirectory(prefix="pricebook-bento-") as scratch:
+        for name in sorted({pattern.split("/")[0] for pattern in patterns}):
+            ignored = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(REPO_ROOT / name, Path(scratch) / name, ignore=ignored)
+        yield scratch
 
 
 def _version(about: Any) -> str:

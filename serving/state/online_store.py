@@ -21,7 +21,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pricebook.config import Settings
-from pricebook.feature_store import online_settings, registry_settings, store_folder
+from pricebook.feature_store import (
+    online_settings,
+    quick_feast_import,
+    registry_settings,
+    store_folder,
+)
 from serving.state.cache import TtlCache
 
 if TYPE_CHECKING:
@@ -223,7 +228,7 @@ def _open(settings: Settings) -> FeatureStore:
     Raises:
         FileNotFoundError: the home has no feature registry.
     """
-    with _block_import("torch"):
+    with _block_import("torch"), quick_feast_import():
         from feast import FeatureStore
         from feast.repo_config import RepoConfig
 
