@@ -29,7 +29,7 @@ demo: install
 	$(PRICEBOOK) demo
 
 test: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4
 
 check: install
 	$(BIN)/ruff format --check .

@@ -6,17 +6,38 @@ from collections.abc import Callable, Iterator
 from datetime import date
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
 from typer.testing import CliRunner, Result
+from xdist.scheduler import LoadFileScheduling
 
 from pricebook.config import REPO_ROOT, Params, Settings, load_params
 
 AS_OF = date(2018, 1, 1)
 SKUS, ZONES, WEEKS, ELASTICITY = 8, ("north", "south"), 60, -2.0
+
+
+CHAMPION_FILES = {"test_champion.py", "test_gate.py", "test_replay.py", "test_reproduce.py"}
+
+
+class ByFixture(LoadFileScheduling):
+    """Runs the tests of a file in one process, and all files that need `promoted` in the same one.
+
+    The home of `promoted` takes longest to make, and its tests change it.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        return "champion" if Path(file).name in CHAMPION_FILES else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFixture:
+    return ByFixture(config, log)
 
 
 @pytest.fixture(scope="session")
