@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,9 @@ Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
-Headers = list[tuple[bytes, bytes]]
+Headers = Sequence[tuple[bytes, bytes]]
+JSON = (b"content-type", b"application/json")
+NO_HEADERS: Headers = ()
 BODY_TIMEOUT = 10.0  # seconds until the whole body must have arrived
 
 
@@ -61,7 +63,11 @@ class PostMiddleware:
                 self._move_to_front(scope["app"])
             await self._app(scope, receive, send)
             return
-        status, body, headers = await _answer(route, scope, receive)
+        try:
+            status, body, headers = 200, await _handle(route, scope, receive), NO_HEADERS
+        except Exception as error:
+            status, body, headers = _error_reply(error)
+        headers = [JSON, (b"content-length", b"%d" % len(body)), *headers]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
@@ -74,20 +80,14 @@ class PostMiddleware:
         application.middleware_stack = PostMiddleware(application.middleware_stack, self._routes)
 
 
-async def _answer(route: Route, scope: Scope, receive: Receive) -> tuple[int, bytes, Headers]:
-    extra: Mapping[str, str] = {}
-    try:
-        status, body = 200, await _handle(route, scope, receive)
-    except RequestError as error:
-        status, body = error.status, to_json(error.body, inf_nan_mode="null")
-        extra = error.headers or extra
-    except Exception:
-        log.exception("A request failed.")
-        failure = {"error": "failed", "detail": "The service failed. Its log has the traceback."}
-        status, body = 500, to_json(failure | {"received": None})
-    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
-    headers += [(name.lower().encode(), value.encode()) for name, value in extra.items()]
-    return status, body, headers
+def _error_reply(error: Exception) -> tuple[int, bytes, Headers]:
+    if isinstance(error, RequestError):
+        extra = (error.headers or {}).items()
+        headers = [(name.lower().encode(), value.encode()) for name, value in extra]
+        return error.status, to_json(error.body, inf_nan_mode="null"), headers
+    log.error("A request failed.", exc_info=error)
+    detail = "The service failed. Its log has the traceback."
+    return 500, to_json({"error": "failed", "detail": detail, "received": None}), NO_HEADERS
 
 
 async def _handle(route: Route, scope: Scope, receive: Receive) -> bytes:
