@@ -55,11 +55,15 @@ class Pushes:
         if event.customer_id is not None and len(self._shoppers) < MOST:
             self._shoppers[event.customer_id] = None
 
-    def push(self) -> None:
-        """Push a batch of each view, unless another worker pushes, or it is time to rest."""
+    def push(self) -> bool:
+        """Push a batch of each view, unless another worker pushes or this one has to pause.
+
+        Returns whether there were keys to push.
+        """
         began = time.monotonic()
         if began < self._rests_until or not self._lead():
-            return
+            return self.waiting > 0
+        worked = self.waiting > 0
         try:
             self._push("sku_live", self._skus, self._sku)
             self._push("shopper_live", self._shoppers, self._shopper)
@@ -69,6 +73,7 @@ class Pushes:
         ended = time.monotonic()
         rest = RETRY if self.problem else min(LONGEST_REST, REST * (ended - began))
         self._rests_until = ended + rest
+        return worked
 
     def _lead(self) -> bool:
         if not self.leads:
