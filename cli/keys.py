@@ -49,7 +49,7 @@ def issue(
 @app.command("list")
 def list_() -> None:
     """List every API key that was issued, the oldest first."""
-    found = keys.listed(_ledger())
+    found = keys.list_keys(_ledger())
     console = Console()
     console.print(_listed(found, clock.now()) if found else "No API key yet: the service is open.")
 
@@ -76,7 +76,7 @@ def rotate(
 def rotate_signing() -> None:
     """Sign quotes with a new key; those that are out still verify."""
     made = signing_keys.rotate(Settings(), clock.now())
-    typer.echo(f"{made} signs from {signing_keys.SETTLES.seconds} seconds on.")
+    typer.echo(f"{made} signs from {signing_keys.ACTIVATION_DELAY.seconds} seconds on.")
 
 
 def _ledger() -> Ledger:
@@ -102,7 +102,7 @@ def _listed(found: tuple[Key, ...], at: datetime) -> Table:
             "" if rate is None else f"{rate:g}",
             _when(key.made_at),
             _when(ends) if ends else "",
-            key.standing(at) or "good",
+            key.refusal(at) or "good",
         )
     return grid
 

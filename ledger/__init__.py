@@ -1,12 +1,13 @@
-"""The durable record: alerts, verdicts, published prices, and keys (`keys`, `signing_keys`).
+"""The durable record: alerts, verdicts, published prices, API keys and signing keys.
 
     ledger = open_ledger("sqlite:///ledger.db")
-    raise_alert(ledger, failure, run="nightly", seen_at=clock.now())
+    raise_alert(ledger, failure, run="nightly", failed_at=clock.now())
     list_alerts(ledger)
 
-SQLite by default, PostgreSQL by URL (with a driver such as psycopg installed). What comes out are
-frozen dataclasses; a session never leaves this package. Times are arguments: only `ledger.clock`
-reads the clock.
+SQLite by default, PostgreSQL by URL (with a driver such as psycopg installed). Functions return
+frozen dataclasses, never SQLAlchemy objects. They take times as arguments; only `ledger.clock`
+reads the system clock. API keys are in `ledger.keys`, the keys that sign quotes in
+`ledger.signing_keys`.
 """
 
 from ledger.alerts import (
@@ -18,14 +19,14 @@ from ledger.alerts import (
     find_alert,
     fingerprint,
     list_alerts,
-    note_passed,
     raise_alert,
+    record_passes,
     resolve,
-    silenced,
     waive,
+    waived_fingerprints,
 )
+from ledger.connection import Ledger, open_ledger
 from ledger.prices import PublishedPrice, last_price, publish
-from ledger.tables import Ledger, open_ledger
 from ledger.verdicts import RecordedVerdict, last_verdicts, record_verdict
 
 __all__ = [
@@ -42,12 +43,12 @@ __all__ = [
     "last_price",
     "last_verdicts",
     "list_alerts",
-    "note_passed",
     "open_ledger",
     "publish",
     "raise_alert",
+    "record_passes",
     "record_verdict",
     "resolve",
-    "silenced",
     "waive",
+    "waived_fingerprints",
 ]

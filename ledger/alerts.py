@@ -1,16 +1,17 @@
-"""Alerts: one per failing check, whatever becomes of it.
+"""Data-quality alerts: one alert per failing check.
 
     open ──acknowledge──▶ acknowledged ──resolve──▶ resolved
       └──────waive(until)──▶ waived          (any status may be waived or resolved)
 
-A check that fails again updates its alert. A resolved one reopens; a waived one stays silent
-through its last day, and reopens when it fails after that. A check that passes keeps the status
-and notes when: closing an alert is a person's decision.
+A check that fails again updates its alert. A resolved alert then reopens. A waived alert stays
+waived through its last day and reopens at the first failure after it. A check that passes records
+the time and leaves the status alone: closing an alert is a person's decision.
 
-Waiving silences an alert, and a waived critical check no longer stops a run. It never changes
-what happens to rows: a row that fails a waived row check is still quarantined.
+A waived critical check does not stop a run. A waiver never changes what happens to rows: a row
+that fails a waived row check is still quarantined.
 
-Every change is one UPDATE, so two runs at once cannot lose each other's.
+Every change is a single UPDATE statement, so that two runs at the same time cannot overwrite each
+other's changes.
 """
 
 from __future__ import annotations
@@ -25,13 +26,14 @@ from typing import Any
 from sqlalchemy import and_, case, null, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
-from ledger.tables import AlertRow, Ledger
+from ledger.connection import Ledger
+from ledger.tables import AlertRow
 from pricebook.config import Severity
 from pricebook.errors import LedgerError
 
 
 class Status(StrEnum):
-    """Where an alert is in its life."""
+    """The status of an alert."""
 
     OPEN = "open"
     ACKNOWLEDGED = "acknowledged"
@@ -41,7 +43,7 @@ class Status(StrEnum):
 
 @dataclass(frozen=True)
 class Failure:
-    """A check that failed: how many rows (or values, or periods), and a few of them."""
+    """A check that failed, the number of failing rows (or values, or periods) and a sample."""
 
     table: str
     check: str
@@ -53,7 +55,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class Alert:
-    """A failing check as the ledger knows it."""
+    """An alert as stored in the ledger."""
 
     id: int
     fingerprint: str
@@ -74,14 +76,14 @@ class Alert:
     reason: str | None
 
     def is_waived(self, on: date) -> bool:
-        """Whether it is silent on that day; the last day of a waiver counts."""
+        """Whether the alert is waived on a day. The last day of a waiver is included."""
         return (
             self.status is Status.WAIVED and self.waived_until is not None
         ) and on <= self.waived_until
 
 
 def fingerprint(table: str, check: str) -> str:
-    """The same for the same check of the same table, in every run and on every machine.
+    """A short hash that identifies a check of a table, in every run and on every machine.
 
     >>> fingerprint("orders", "orders.sku.known")
     '9a3e52a953fb'
@@ -89,14 +91,14 @@ def fingerprint(table: str, check: str) -> str:
     return hashlib.sha256(f"{table}\n{check}".encode()).hexdigest()[:12]
 
 
-def raise_alert(ledger: Ledger, failure: Failure, *, run: str, seen_at: datetime) -> Alert:
-    """Record a failing check: a new alert, or another occurrence of the one it has."""
+def raise_alert(ledger: Ledger, failure: Failure, *, run: str, failed_at: datetime) -> Alert:
+    """Create the alert of a failing check, or add an occurrence to the existing one."""
     mark = fingerprint(failure.table, failure.check)
-    if not _seen_again(ledger, mark, failure, run, seen_at):
+    if not _count_again(ledger, mark, failure, run, failed_at):
         try:
-            _insert(ledger, mark, failure, run, seen_at)
-        except IntegrityError:  # another run was first
-            _seen_again(ledger, mark, failure, run, seen_at)
+            _insert(ledger, mark, failure, run, failed_at)
+        except IntegrityError:  # another run has inserted it in the meantime
+            _count_again(ledger, mark, failure, run, failed_at)
     return find_alert(ledger, mark)
 
 
@@ -110,14 +112,16 @@ def _facts(failure: Failure, run: str) -> dict[str, Any]:
     }
 
 
-def _seen_again(ledger: Ledger, mark: str, failure: Failure, run: str, seen_at: datetime) -> bool:
-    lapsed = and_(AlertRow.status == Status.WAIVED.value, AlertRow.waived_until < seen_at.date())
-    reopens = or_(AlertRow.status == Status.RESOLVED.value, lapsed)
+def _count_again(
+    ledger: Ledger, mark: str, failure: Failure, run: str, failed_at: datetime
+) -> bool:
+    expired = and_(AlertRow.status == Status.WAIVED.value, AlertRow.waived_until < failed_at.date())
+    reopens = or_(AlertRow.status == Status.RESOLVED.value, expired)
     return _change(
         ledger,
         AlertRow.fingerprint == mark,
         **_facts(failure, run),
-        last_seen=seen_at,
+        last_seen=failed_at,
         occurrences=AlertRow.occurrences + 1,
         status=case((reopens, Status.OPEN.value), else_=AlertRow.status),
         reason=case((reopens, null()), else_=AlertRow.reason),
@@ -125,13 +129,13 @@ def _seen_again(ledger: Ledger, mark: str, failure: Failure, run: str, seen_at: 
     )
 
 
-def _insert(ledger: Ledger, mark: str, failure: Failure, run: str, seen_at: datetime) -> None:
+def _insert(ledger: Ledger, mark: str, failure: Failure, run: str, failed_at: datetime) -> None:
     row = AlertRow(
         fingerprint=mark,
         table=failure.table,
         check=failure.check,
-        first_seen=seen_at,
-        last_seen=seen_at,
+        first_seen=failed_at,
+        last_seen=failed_at,
         occurrences=1,
         status=Status.OPEN.value,
         **_facts(failure, run),
@@ -153,8 +157,8 @@ def _change(ledger: Ledger, where: Any, **values: Any) -> bool:
         return changed.first() is not None
 
 
-def note_passed(ledger: Ledger, checks: Iterable[tuple[str, str]], *, at: datetime) -> None:
-    """Note that these (table, check) passed, on the alerts they have; the status is kept."""
+def record_passes(ledger: Ledger, checks: Iterable[tuple[str, str]], *, at: datetime) -> None:
+    """Store when these checks, as (table, check), last passed. The status does not change."""
     marks = [fingerprint(table, check) for table, check in checks]
     _change(ledger, AlertRow.fingerprint.in_(marks), last_passed=at)
 
@@ -162,7 +166,7 @@ def note_passed(ledger: Ledger, checks: Iterable[tuple[str, str]], *, at: dateti
 def list_alerts(
     ledger: Ledger, *, status: Status | None = None, table: str | None = None
 ) -> tuple[Alert, ...]:
-    """Alerts, the gravest and then the most frequent first."""
+    """Alerts, ordered by severity and then by the number of failing rows."""
     query = select(AlertRow)
     if status is not None:
         query = query.where(AlertRow.status == status.value)
@@ -176,21 +180,21 @@ def list_alerts(
 
 
 def find_alert(ledger: Ledger, key: str) -> Alert:
-    """The alert with this id, check name, or beginning of a fingerprint.
+    """Find an alert by its id, its check's name, or the beginning of its fingerprint.
 
     Raises:
-        LedgerError: none has it, or several fingerprints begin so.
+        LedgerError: no alert matches, or several do.
     """
     with ledger() as session:
         exact = select(AlertRow).where(or_(AlertRow.check == key, AlertRow.id == _id(key)))
-        begins = select(AlertRow).where(AlertRow.fingerprint.startswith(key, autoescape=True))
-        found = session.scalars(exact).all() or session.scalars(begins).all()
-        if len(found) != 1 or not key:
+        prefix = select(AlertRow).where(AlertRow.fingerprint.startswith(key, autoescape=True))
+        matches = session.scalars(exact).all() or session.scalars(prefix).all()
+        if len(matches) != 1 or not key:
             raise LedgerError(
-                f"{len(found)} alerts have this id, check or fingerprint; "
-                f"`pricebook alerts list` shows them all. Received: {key!r}"
+                f"{len(matches)} alerts have this id, check or fingerprint; "
+                f"`pricebook alerts list` shows all of them. Received: {key!r}"
             )
-        return _alert(found[0])
+        return _alert(matches[0])
 
 
 def _id(key: str) -> int:
@@ -198,42 +202,42 @@ def _id(key: str) -> int:
 
 
 def assign(ledger: Ledger, key: str, owner: str) -> Alert:
-    """Give an alert an owner."""
-    return _changed(ledger, key, owner=owner)
+    """Set the owner of an alert."""
+    return _set(ledger, key, owner=owner)
 
 
 def acknowledge(ledger: Ledger, key: str, owner: str | None = None) -> Alert:
-    """Somebody has seen it and is on it."""
-    owned = {"owner": owner} if owner else {}
-    return _changed(ledger, key, status=Status.ACKNOWLEDGED.value, waived_until=None, **owned)
+    """Mark an alert as being worked on, and optionally set its owner."""
+    new_owner = {"owner": owner} if owner else {}
+    return _set(ledger, key, status=Status.ACKNOWLEDGED.value, waived_until=None, **new_owner)
 
 
 def waive(ledger: Ledger, key: str, *, until: date, reason: str, today: date) -> Alert:
-    """Silence an alert through a day, for a reason.
+    """Waive an alert through the day `until`.
 
     Raises:
-        LedgerError: there is no such alert, no reason, or the day has passed.
+        LedgerError: there is no such alert, the reason is empty, or `until` is in the past.
     """
     if until < today:
         raise LedgerError(f"A waiver ends today ({today}) or later. Received: {until}")
     if not reason.strip():
         raise LedgerError(f"A waiver needs a reason. Received: {reason!r}")
-    return _changed(ledger, key, status=Status.WAIVED.value, waived_until=until, reason=reason)
+    return _set(ledger, key, status=Status.WAIVED.value, waived_until=until, reason=reason)
 
 
 def resolve(ledger: Ledger, key: str, reason: str | None = None) -> Alert:
-    """The cause is gone; if the check fails again, the alert reopens."""
-    return _changed(ledger, key, status=Status.RESOLVED.value, waived_until=None, reason=reason)
+    """Close an alert whose cause is gone. It reopens when its check fails again."""
+    return _set(ledger, key, status=Status.RESOLVED.value, waived_until=None, reason=reason)
 
 
-def _changed(ledger: Ledger, key: str, **values: Any) -> Alert:
+def _set(ledger: Ledger, key: str, **values: Any) -> Alert:
     alert = find_alert(ledger, key)
     _change(ledger, AlertRow.id == alert.id, **values)
     return find_alert(ledger, alert.fingerprint)
 
 
-def silenced(ledger: Ledger, on: date) -> frozenset[str]:
-    """The fingerprints of the alerts that are waived on a day."""
+def waived_fingerprints(ledger: Ledger, on: date) -> frozenset[str]:
+    """Fingerprints of the alerts that are waived on a day."""
     waived = list_alerts(ledger, status=Status.WAIVED)
     return frozenset(alert.fingerprint for alert in waived if alert.is_waived(on))
 

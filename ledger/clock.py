@@ -1,12 +1,12 @@
-"""The one place that asks what time it is.
+"""The current time, for the time stamps of the ledger.
 
-A stage is told its cut-off and repeats itself exactly; *when it ran* is not part of its result.
-That is only written beside it, on alerts, verdicts and prices, and is taken here, at the edge.
+A stage takes its cut-off as an argument and never reads the clock, so that a second run gives the
+same result. Only the time stamps of alerts, verdicts, prices and keys use this module.
 """
 
 from datetime import UTC, datetime
 
 
 def now() -> datetime:
-    """The present instant, in UTC, to the second."""
+    """The current time in UTC, to the second."""
     return datetime.now(UTC).replace(microsecond=0)

@@ -1,8 +1,7 @@
-"""API keys: who may ask the price service for what, how fast, and until when.
+"""API keys of the price service: their scopes, rate limits and expiry.
 
-A key reads `pb_<id>_<secret>`, and is shown once. The ledger keeps the SHA-256 of its secret
-alone: a slow hash is for passwords, which people choose, and this is 192 random bits, which
-nobody guesses at any speed.
+A key is `pb_<id>_<secret>` and is shown only once. The ledger stores the SHA-256 of the secret. A
+slow password hash is not needed: the secret is 192 random bits, which cannot be guessed.
 """
 
 from __future__ import annotations
@@ -19,22 +18,23 @@ from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from ledger.tables import KeyRow, Ledger
+from ledger.connection import Ledger
+from ledger.tables import KeyRow
 from pricebook.errors import LedgerError
 
 PREFIX = "pb"
 
 
 class Scope(StrEnum):
-    """What a key is for; none includes another."""
+    """What a key may be used for. No scope includes another."""
 
     QUOTE = "quote"
     EVENTS = "events"
     ADMIN = "admin"
 
 
-class Refused(StrEnum):
-    """Why a text is not a key that counts."""
+class KeyRefusal(StrEnum):
+    """Why a key is not accepted."""
 
     MALFORMED = "malformed"
     UNKNOWN = "unknown"
@@ -44,10 +44,10 @@ class Refused(StrEnum):
 
 @dataclass(frozen=True)
 class Grant:
-    """What a key allows; `per_second` quotes or events at most, as many as come if None.
+    """What a key allows. `per_second` limits quotes or events; None means no limit.
 
     Raises:
-        LedgerError: it has no name or scope, or allows nothing.
+        LedgerError: the name or the scopes are empty, or `per_second` is not above zero.
     """
 
     name: str
@@ -61,12 +61,12 @@ class Grant:
         if not self.scopes:
             raise LedgerError(f"A key needs a scope: {', '.join(Scope)}. Received: none")
         if self.per_second is not None and not self.per_second > 0:
-            raise LedgerError(f"A rate is above zero. Received: {self.per_second}")
+            raise LedgerError(f"A rate must be above zero. Received: {self.per_second}")
 
 
 @dataclass(frozen=True)
 class Key:
-    """A key as the ledger knows it."""
+    """An API key as stored in the ledger."""
 
     id: str
     grant: Grant
@@ -74,44 +74,47 @@ class Key:
     revoked_at: datetime | None
     digest: str = field(repr=False)
 
-    def standing(self, at: datetime) -> Refused | None:
-        """Why it no longer counts at an instant; None while it does."""
+    def refusal(self, at: datetime) -> KeyRefusal | None:
+        """Why the key is not accepted at an instant; None while it is accepted."""
         if self.revoked_at is not None:
-            return Refused.REVOKED
+            return KeyRefusal.REVOKED
         ends = self.grant.expires_at
-        return Refused.EXPIRED if ends is not None and at >= ends else None
+        return KeyRefusal.EXPIRED if ends is not None and at >= ends else None
 
 
 @dataclass(frozen=True)
 class Keys:
-    """Every key that was ever issued, by id."""
+    """All keys ever issued, by id."""
 
     by_id: Mapping[str, Key]
 
-    def find(self, text: str, at: datetime) -> Key | Refused:
-        """The key a text is. That it expired or was revoked is told only to who has its secret."""
+    def find(self, text: str, at: datetime) -> Key | KeyRefusal:
+        """The key of a text `pb_<id>_<secret>`, or why it is not accepted.
+
+        Only a caller with the right secret learns that a key has expired or was revoked.
+        """
         prefix, _, rest = text.partition("_")
         key_id, _, secret = rest.partition("_")
         if prefix != PREFIX or not secret:
-            return Refused.MALFORMED
+            return KeyRefusal.MALFORMED
         key = self.by_id.get(key_id)
         if key is None or not hmac.compare_digest(key.digest, _digest(secret)):
-            return Refused.UNKNOWN
-        return key.standing(at) or key
+            return KeyRefusal.UNKNOWN
+        return key.refusal(at) or key
 
 
 def issue(ledger: Ledger, grant: Grant, at: datetime) -> str:
-    """Make a key, and return it whole, which nothing can do again.
+    """Create a key and return its text, which cannot be shown again.
 
     Raises:
-        LedgerError: it would have expired already.
+        LedgerError: the expiry is in the past.
     """
     with ledger.begin() as session:
         return _issue(session, grant, at)
 
 
 def revoke(ledger: Ledger, key_id: str, at: datetime) -> Key:
-    """A key counts no more; revoking it again changes nothing.
+    """Revoke a key. Revoking it again changes nothing.
 
     Raises:
         LedgerError: there is no such key.
@@ -123,26 +126,26 @@ def revoke(ledger: Ledger, key_id: str, at: datetime) -> Key:
 
 
 def rotate(ledger: Ledger, key_id: str, at: datetime, overlap: timedelta) -> str:
-    """A new key that allows the same, for as long as the old one was to live.
+    """Create a key with the same grant and lifetime, and let the old one expire after `overlap`.
 
-    The old one counts through `overlap`, for its holder to change over, or to its own end.
+    The overlap gives the holder time to change over. An old key that expires sooner stays so.
 
     Raises:
-        LedgerError: there is no such key, or it no longer counts.
+        LedgerError: there is no such key, or it has expired or was revoked.
     """
     with ledger.begin() as session:
         row = _row(session, key_id)
         old = _key(row)
-        if reason := old.standing(at):
-            raise LedgerError(f"Only a key that counts is rotated. Received: {key_id}, {reason}")
+        if reason := old.refusal(at):
+            raise LedgerError(f"Only a valid key can be rotated. Received: {key_id}, {reason}")
         ends = old.grant.expires_at
         row.expires_at = min(at + overlap, ends or at + overlap)
-        anew = replace(old.grant, expires_at=ends and at + (ends - old.made_at))
-        return _issue(session, anew, at)
+        grant = replace(old.grant, expires_at=ends and at + (ends - old.made_at))
+        return _issue(session, grant, at)
 
 
-def listed(ledger: Ledger) -> tuple[Key, ...]:
-    """Every key, the oldest first.
+def list_keys(ledger: Ledger) -> tuple[Key, ...]:
+    """All keys, the oldest first.
 
     Raises:
         LedgerError: the ledger cannot be read.
@@ -157,13 +160,15 @@ def listed(ledger: Ledger) -> tuple[Key, ...]:
 
 
 def load(ledger: Ledger) -> Keys:
-    """Every key, to be found by its text."""
-    return Keys({key.id: key for key in listed(ledger)})
+    """All keys, for look-up by text."""
+    return Keys({key.id: key for key in list_keys(ledger)})
 
 
 def _issue(session: Session, grant: Grant, at: datetime) -> str:
     if grant.expires_at is not None and grant.expires_at <= at:
-        raise LedgerError(f"A key expires after it is made, {at}. Received: {grant.expires_at}")
+        raise LedgerError(
+            f"A key must expire after it is issued, {at}. Received: {grant.expires_at}"
+        )
     key_id, secret = secrets.token_hex(6), secrets.token_hex(24)
     scopes = sorted(grant.scopes)
     row = KeyRow(**vars(grant) | {"scopes": scopes}, id=key_id, digest=_digest(secret), made_at=at)

@@ -1,4 +1,4 @@
-"""Published list prices: what the shop decided to charge, and from when."""
+"""Published list prices of the shop and when they take effect."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from datetime import datetime
 
 from sqlalchemy import select
 
-from ledger.tables import Ledger, PriceRow
+from ledger.connection import Ledger
+from ledger.tables import PriceRow
 
 
 @dataclass(frozen=True)
 class PublishedPrice:
-    """A list price in minor units, valid from an instant until the next one of its series."""
+    """A list price in minor units. It is valid until the next one of its series."""
 
     sku: str
     zone: str
@@ -24,7 +25,7 @@ class PublishedPrice:
 
 
 def publish(ledger: Ledger, prices: Iterable[PublishedPrice]) -> int:
-    """Append prices; nothing published is ever changed. Returns how many were added."""
+    """Append prices and return their number. Published prices are never changed."""
     rows = [PriceRow(**vars(price)) for price in prices]
     with ledger.begin() as session:
         session.add_all(rows)
@@ -32,7 +33,7 @@ def publish(ledger: Ledger, prices: Iterable[PublishedPrice]) -> int:
 
 
 def last_price(ledger: Ledger, sku: str, zone: str, *, at: datetime) -> PublishedPrice | None:
-    """The price in force at an instant, or None where none was ever published."""
+    """The price in force at an instant, or None if none was published by then."""
     query = (
         select(PriceRow)
         .where(PriceRow.sku == sku, PriceRow.zone == zone, PriceRow.effective_from <= at)

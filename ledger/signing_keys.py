@@ -1,37 +1,37 @@
-"""The secrets that sign quotes: PRICEBOOK_SIGNING_KEY, else a file of the home that only its
-owner reads. They are kept here because the service loads them and the command line rotates them.
+"""The keys that sign quotes: from PRICEBOOK_SIGNING_KEY, or from a private file in the home.
 
-A rotation reaches every worker before the new key signs (`SETTLES`), so no worker is shown a
-quote by a key it has yet to read; the keys before it go on verifying for longer than a quote
-lives (`KEPT`).
+They are in the ledger package because the service reads them and the command line rotates them.
+
+A new key starts to sign only after `ACTIVATION_DELAY`. By then every worker has read it, so no
+worker gets a quote signed by a key that it does not know. Replaced keys still verify for
+`RETENTION`, which is longer than any quote is valid.
 """
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import secrets
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 
+from filelock import FileLock
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from pricebook.config import Settings
 from pricebook.errors import ConfigError
 
 FILE = "signing_keys.json"
-OLDER_FILE = "signing.key"  # of a version that had one key; taken over as the first
-SHORTEST = 16  # characters
-SETTLES = timedelta(seconds=10)
-KEPT = timedelta(days=1)
+LEGACY_FILE = "signing.key"  # written by versions that had a single key; becomes the first key
+MIN_LENGTH = 16  # characters of a secret
+ACTIVATION_DELAY = timedelta(seconds=10)
+RETENTION = timedelta(days=1)
 
 
 class SigningKey(BaseModel):
-    """A key as the file has it."""
+    """A key as stored in the file."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -41,42 +41,46 @@ class SigningKey(BaseModel):
 
 
 NewestFirst = list[SigningKey]
-_FILED = TypeAdapter(NewestFirst)
+_FILE_FORMAT = TypeAdapter(NewestFirst)
 
 
 def signing_keys(settings: Settings, at: datetime) -> dict[str, bytes]:
-    """Secrets by key id, the one that signs first; all verify. The file is made on first use.
+    """Secrets by key id. The first one signs, all of them verify. Creates the file on first use.
 
     Raises:
-        ConfigError: a secret is too short to be one, or the file is not as it was written.
+        ConfigError: a secret is too short, or the file is malformed.
     """
     if settings.signing_key:
         texts = [text.strip() for text in settings.signing_key.split(",")]
         return {key_id(text): _secret(text) for text in texts}
     path = settings.state / FILE
-    keys = _read(path) or _change(path, lambda found: found or [_first(path, at)])
-    signs = next((key for key in keys if key.made_at + SETTLES <= at), keys[-1])
-    return {key.id: _secret(key.secret) for key in (signs, *keys)}
+    keys = _read(path) or _update(path, lambda stored: stored or [_first_key(path, at)])
+    active = next((key for key in keys if key.made_at + ACTIVATION_DELAY <= at), keys[-1])
+    return {key.id: _secret(key.secret) for key in (active, *keys)}
 
 
 def rotate(settings: Settings, made_at: datetime) -> str:
-    """Add a key, which signs from `SETTLES` on, and return its id; drop those retired for a day.
+    """Add a key and return its id. Keys that were replaced more than `RETENTION` ago are deleted.
 
     Raises:
-        ConfigError: the keys are in PRICEBOOK_SIGNING_KEY, where whoever sets it rotates them.
+        ConfigError: the keys come from PRICEBOOK_SIGNING_KEY, so they must be rotated there.
     """
     if settings.signing_key:
         raise ConfigError(
-            "PRICEBOOK_SIGNING_KEY holds the signing keys: add the new one at its end, and once "
-            "every worker has it move it to the front. Received: a rotation of the home's own"
+            "PRICEBOOK_SIGNING_KEY holds the signing keys. Add the new one at its end, and move it "
+            "to the front once every worker has read it. Received: a rotation of the home's keys"
         )
-    new, path = _made(secrets.token_hex(32), made_at), settings.state / FILE
-    _change(path, lambda found: _needed([new, *(found or [_first(path, made_at)])], made_at))
+    new, path = _new_key(secrets.token_hex(32), made_at), settings.state / FILE
+
+    def add(stored: NewestFirst) -> NewestFirst:
+        return _retained([new, *(stored or [_first_key(path, made_at)])], made_at)
+
+    _update(path, add)
     return new.id
 
 
 def key_id(secret: str) -> str:
-    """Names a secret without telling it.
+    """A public name for a secret, which does not reveal it.
 
     >>> key_id("correct horse battery staple")
     'c4bbcb1f'
@@ -85,59 +89,51 @@ def key_id(secret: str) -> str:
 
 
 def _secret(text: str) -> bytes:
-    if len(text) < SHORTEST:
+    if len(text) < MIN_LENGTH:
         raise ConfigError(
-            f"A signing key has at least {SHORTEST} characters. Received: {len(text)} characters"
+            f"A signing key has at least {MIN_LENGTH} characters. Received: {len(text)} characters"
         )
     return text.encode()
 
 
-def _made(secret: str, made_at: datetime) -> SigningKey:
+def _new_key(secret: str, made_at: datetime) -> SigningKey:
     return SigningKey(id=key_id(secret), secret=secret, made_at=made_at)
 
 
-def _first(path: Path, made_at: datetime) -> SigningKey:
-    older = path.with_name(OLDER_FILE)
-    return _made(older.read_text().strip() if older.exists() else secrets.token_hex(32), made_at)
+def _first_key(path: Path, made_at: datetime) -> SigningKey:
+    legacy = path.with_name(LEGACY_FILE)
+    secret = legacy.read_text().strip() if legacy.exists() else secrets.token_hex(32)
+    return _new_key(secret, made_at)
 
 
-def _needed(keys: NewestFirst, at: datetime) -> NewestFirst:
-    """The newest, and those that were the newest within `KEPT`."""
-    return keys[:1] + [key for newer, key in pairwise(keys) if at - newer.made_at <= KEPT]
+def _retained(keys: NewestFirst, at: datetime) -> NewestFirst:
+    """The newest key, and the keys that were replaced within `RETENTION`."""
+    return keys[:1] + [key for newer, key in pairwise(keys) if at - newer.made_at <= RETENTION]
 
 
 def _read(path: Path) -> NewestFirst:
     try:
-        return _FILED.validate_json(path.read_bytes())
+        return _FILE_FORMAT.validate_json(path.read_bytes())
     except FileNotFoundError:
         return []
-    except ValidationError as error:  # which quotes the secrets
+    except ValidationError as error:
+        # The text of a validation error quotes the input, which here is secret.
         raise ConfigError(
-            f"A signing key is an id, a secret and made_at. Received: {path}, "
+            f"A signing key has an id, a secret and made_at. Received: {path}, "
             f"with {error.error_count()} mistakes"
         ) from None
 
 
-def _change(path: Path, change: Callable[[NewestFirst], NewestFirst]) -> NewestFirst:
-    """Replace the keys, whole; of several processes at once each sees what the one before left."""
+def _update(path: Path, change: Callable[[NewestFirst], NewestFirst]) -> NewestFirst:
+    """Replace the stored keys atomically, one process at a time."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _alone(path.parent):
+    with FileLock(path.with_suffix(".lock")):
         keys = change(_read(path))
         partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+        # Private from the start: a chmod after writing would leave a moment to read the secrets.
         descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as file:
-            file.write(_FILED.dump_json(keys, indent=2))
+            file.write(_FILE_FORMAT.dump_json(keys, indent=2))
         partial.replace(path)
-        path.with_name(OLDER_FILE).unlink(missing_ok=True)
+        path.with_name(LEGACY_FILE).unlink(missing_ok=True)
     return keys
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Wait until no other process is in here; the folder itself is the lock."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)

@@ -1,4 +1,4 @@
-"""Verdicts: what the gate said about each challenger, kept whole."""
+"""Verdicts of the gate, stored whole."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from typing import Any
 
 from sqlalchemy import select
 
-from ledger.tables import Ledger, VerdictRow
+from ledger.connection import Ledger
+from ledger.tables import VerdictRow
 from pricebook.errors import LedgerError
 
 
 @dataclass(frozen=True)
 class RecordedVerdict:
-    """A verdict as the ledger keeps it; `body` is the whole of it as JSON."""
+    """A verdict as stored in the ledger; `body` is the complete verdict as JSON."""
 
     id: str
     as_of: date
@@ -25,10 +26,10 @@ class RecordedVerdict:
 
 
 def record_verdict(ledger: Ledger, verdict: Mapping[str, Any], *, created_at: datetime) -> None:
-    """Record a verdict as JSON has it; recording the same id again replaces it.
+    """Store a verdict, or replace the one with the same id.
 
     Raises:
-        LedgerError: it lacks its id, as_of or passed.
+        LedgerError: the verdict has no id, as_of or passed.
     """
     try:
         row = VerdictRow(

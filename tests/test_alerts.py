@@ -24,7 +24,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     sample = ({"row": 4, "sku": "[ghost]"},)
     for check, severity in (("orders.sku.known", "warning"), ("orders.rows", "critical")):
         failure = Failure("orders", check, Severity(severity), "why it matters", 4836, sample)
-        raise_alert(book, failure, run="nightly", seen_at=SEEN)
+        raise_alert(book, failure, run="nightly", failed_at=SEEN)
     return settings
 
 
@@ -77,7 +77,7 @@ def test_resolve_closes_it_and_the_next_failure_reopens_it(settings: Settings):
     assert "resolved (reloaded)" in run("resolve", "1", "--reason", "reloaded").output
     book = open_ledger(settings.ledger)
     again = Failure("orders", "orders.sku.known", Severity.WARNING, "why", 1)
-    raise_alert(book, again, run="next", seen_at=SEEN + timedelta(days=1))
+    raise_alert(book, again, run="next", failed_at=SEEN + timedelta(days=1))
     assert "open" in run("list", "--status", "open").output
     assert len(list_alerts(book)) == 2
 

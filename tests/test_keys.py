@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from cli.main import app
 from ledger import keys, open_ledger
 from ledger.clock import now
-from ledger.keys import Grant, Key, Keys, Refused, Scope
+from ledger.keys import Grant, Key, KeyRefusal, Keys, Scope
 from ledger.signing_keys import signing_keys
 from pricebook.config import Settings
 from pricebook.errors import LedgerError
@@ -77,7 +77,7 @@ def error_of(auth, authorization, *args, **kwargs):
 
 def test_an_issued_key_is_found_with_its_grant(ledger):
     text = issue(ledger, per_second=5.0, expires_at=NOON + DAY)
-    (key,) = keys.listed(ledger)
+    (key,) = keys.list_keys(ledger)
     assert keys.load(ledger).find(text, NOON) == key
     assert key.grant == Grant("till", TILL.scopes, 5.0, NOON + DAY)
     assert (key.id, key.made_at, key.revoked_at) == (id_of(text), NOON, None)
@@ -88,38 +88,38 @@ def test_the_secret_is_neither_stored_nor_printed(ledger, tmp_path):
     files = b"".join(file.read_bytes() for file in tmp_path.iterdir())
     assert len(secret) * 4 >= 128
     assert secret.encode() not in files
-    assert keys.listed(ledger)[0].digest not in repr(keys.load(ledger))
+    assert keys.list_keys(ledger)[0].digest not in repr(keys.load(ledger))
 
 
 @given(st.text() | st.text().map("pb_{}".format) | st.text().map("pb_0a1b2c_{}".format))
 def test_other_texts_are_not_keys(text):
     key = Key("0a1b2c", TILL, NOON, None, "not the hash of anything")
-    assert Keys({key.id: key}).find(text, NOON) in {Refused.MALFORMED, Refused.UNKNOWN}
+    assert Keys({key.id: key}).find(text, NOON) in {KeyRefusal.MALFORMED, KeyRefusal.UNKNOWN}
 
 
 def test_a_key_with_one_letter_changed_is_unknown(ledger):
     text = issue(ledger)
     other = text[:-1] + ("0" if text[-1] != "0" else "1")
-    assert keys.load(ledger).find(other, NOON) is Refused.UNKNOWN
+    assert keys.load(ledger).find(other, NOON) is KeyRefusal.UNKNOWN
 
 
 def test_a_key_is_valid_until_the_instant_it_expires(ledger):
     text = issue(ledger, expires_at=NOON + HOUR)
     assert isinstance(keys.load(ledger).find(text, NOON + HOUR - timedelta.resolution), Key)
-    assert keys.load(ledger).find(text, NOON + HOUR) is Refused.EXPIRED
+    assert keys.load(ledger).find(text, NOON + HOUR) is KeyRefusal.EXPIRED
 
 
 def test_revoking_a_key_again_keeps_the_first_time(ledger):
     text = issue(ledger)
     keys.revoke(ledger, id_of(text), NOON + HOUR)
     assert keys.revoke(ledger, id_of(text), NOON + DAY).revoked_at == NOON + HOUR
-    assert keys.load(ledger).find(text, NOON) is Refused.REVOKED
+    assert keys.load(ledger).find(text, NOON) is KeyRefusal.REVOKED
 
 
 def test_without_its_secret_a_revoked_key_is_reported_as_unknown(ledger):
     text = issue(ledger)
     keys.revoke(ledger, id_of(text), NOON)
-    assert keys.load(ledger).find(f"pb_{id_of(text)}_guess", NOON) is Refused.UNKNOWN
+    assert keys.load(ledger).find(f"pb_{id_of(text)}_guess", NOON) is KeyRefusal.UNKNOWN
 
 
 def test_a_rotated_key_has_the_same_grant_and_the_old_key_expires_after_the_overlap(ledger):
@@ -128,7 +128,7 @@ def test_a_rotated_key_has_the_same_grant_and_the_old_key_expires_after_the_over
     loaded = keys.load(ledger)
     assert loaded.find(new, NOON + DAY).grant == Grant("till", TILL.scopes, 5.0)
     assert isinstance(loaded.find(old, NOON + DAY), Key)
-    assert loaded.find(old, NOON + DAY + HOUR) is Refused.EXPIRED
+    assert loaded.find(old, NOON + DAY + HOUR) is KeyRefusal.EXPIRED
 
 
 def test_rotation_starts_the_same_lifetime_again_but_does_not_prolong_the_old_key(ledger):
@@ -144,7 +144,7 @@ def test_a_revoked_key_cannot_be_rotated(ledger):
     keys.revoke(ledger, id_of(text), NOON)
     with pytest.raises(LedgerError, match="revoked"):
         keys.rotate(ledger, id_of(text), NOON, HOUR)
-    assert len(keys.listed(ledger)) == 1
+    assert len(keys.list_keys(ledger)) == 1
 
 
 @pytest.mark.parametrize("change", [keys.revoke, lambda *args: keys.rotate(*args, HOUR)])

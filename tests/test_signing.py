@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.signing_keys import FILE, KEPT, OLDER_FILE, SETTLES, rotate
+from ledger.signing_keys import ACTIVATION_DELAY, FILE, LEGACY_FILE, RETENTION, rotate
 from pricebook.config import Settings
 from pricebook.errors import ConfigError
 from serving.quotes.signing import SIGNED, KeyRing, canonical, load
@@ -171,7 +171,7 @@ def test_a_rotated_key_signs_once_every_worker_has_read_it(tmp_path):
     first = load(home(tmp_path), NOON)
     new = rotate(home(tmp_path), NOON)
     assert load(home(tmp_path), NOON).current == first.current
-    later = load(home(tmp_path), NOON + SETTLES)
+    later = load(home(tmp_path), NOON + ACTIVATION_DELAY)
     assert later.current == new
     assert later.check(signed(ring=first), NOON) is None
 
@@ -179,9 +179,9 @@ def test_a_rotated_key_signs_once_every_worker_has_read_it(tmp_path):
 def test_a_key_retired_for_more_than_a_day_no_longer_verifies(tmp_path):
     first = load(home(tmp_path), NOON)
     rotate(home(tmp_path), NOON)
-    rotate(home(tmp_path), NOON + KEPT)
+    rotate(home(tmp_path), NOON + RETENTION)
     assert load(home(tmp_path), NOON).check(signed(ring=first), NOON) is None
-    rotate(home(tmp_path), NOON + KEPT + timedelta(seconds=1))
+    rotate(home(tmp_path), NOON + RETENTION + timedelta(seconds=1))
     assert load(home(tmp_path), NOON).check(signed(ring=first), NOON) == "foreign"
 
 
@@ -193,7 +193,7 @@ def test_a_clock_set_back_leaves_a_key_to_sign_with(tmp_path):
 
 
 def test_the_key_of_an_older_version_is_taken_over_as_the_first(tmp_path):
-    older = home(tmp_path).state / OLDER_FILE
+    older = home(tmp_path).state / LEGACY_FILE
     older.parent.mkdir()
     older.write_text("s" * 64 + "\n")
     ring = load(home(tmp_path), NOON)

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from functools import cache
 
 from ledger import open_ledger
-from ledger.keys import Key, Keys, Refused, load
+from ledger.keys import Key, KeyRefusal, Keys, load
 from pricebook.config import Settings
 from pricebook.errors import LedgerError
 from serving.http.errors import RequestError
@@ -22,10 +22,10 @@ ANYONE = "anyone"  # the caller's name while no key has ever been issued
 BURST = 1.0  # seconds' worth of its rate that a key may use at once
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 DETAILS = {
-    Refused.MALFORMED: "The header is not `Authorization: Bearer pb_<id>_<secret>`.",
-    Refused.UNKNOWN: "This API key was never issued.",
-    Refused.EXPIRED: "This API key has expired.",
-    Refused.REVOKED: "This API key was revoked.",
+    KeyRefusal.MALFORMED: "The header is not `Authorization: Bearer pb_<id>_<secret>`.",
+    KeyRefusal.UNKNOWN: "This API key was never issued.",
+    KeyRefusal.EXPIRED: "This API key has expired.",
+    KeyRefusal.REVOKED: "This API key was revoked.",
 }
 
 
@@ -137,7 +137,7 @@ def _find_key(keys: Keys, authorization: bytes | None, now: datetime) -> Key:
     if authorization is None:
         raise _unauthorized("no_key", "The request has no API key in its Authorization header.")
     scheme, _, text = authorization.decode("latin-1").partition(" ")
-    key = keys.find(text.strip(), now) if scheme.lower() == "bearer" else Refused.MALFORMED
+    key = keys.find(text.strip(), now) if scheme.lower() == "bearer" else KeyRefusal.MALFORMED
     if isinstance(key, Key):
         return key
     raise _unauthorized(f"{key}_key", DETAILS[key])

@@ -79,7 +79,7 @@ class KeyRing:
 
 
 def load(settings: Settings, at: datetime) -> KeyRing:
-    """The keys as they are at an instant; to be loaded again every few seconds (`SETTLES`).
+    """The keys as they are at an instant; to be loaded again every few seconds (`ACTIVATION_DELAY`).
 
     Raises:
         ConfigError: a key is too short to keep a secret, or the file is not as it was written.
