@@ -1,4 +1,4 @@
-"""`pricebook alerts`: see what the data failed, say who looks after it, and decide what follows."""
+"""`pricebook alerts`: list failed data-quality checks, name their owners, waive or resolve them."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ from pricebook.config import Settings
 from pricebook.errors import LedgerError
 
 app = typer.Typer(
-    help="Triage data-quality alerts: one for each check that failed, however often.",
+    help="Triage data-quality alerts. A check that fails again and again has one alert.",
     invoke_without_command=True,
 )
 
 Key = Annotated[
-    str, typer.Argument(help="Its id, its check's name, or the beginning of its fingerprint.")
+    str,
+    typer.Argument(help="The alert: its id, its check, or the first letters of its fingerprint."),
 ]
-_COLOUR = {"critical": "bold red", "row": "yellow", "warning": "cyan"}
+COLOURS = {"critical": "bold red", "row": "yellow", "warning": "cyan"}
 
 
 @app.callback()
@@ -36,82 +37,87 @@ def _without_command(context: typer.Context) -> None:
 
 @app.command("list")
 def list_(
-    status: Annotated[Status | None, typer.Option(help="Only these.")] = None,
-    table: Annotated[str | None, typer.Option(help="Only of this table.")] = None,
+    status: Annotated[
+        Status | None, typer.Option(help="List only alerts with this status.")
+    ] = None,
+    table: Annotated[str | None, typer.Option(help="List only alerts about this table.")] = None,
 ) -> None:
-    """List alerts, the gravest first."""
-    alerts = _tried(lambda book: ledger.list_alerts(book, status=status, table=table))
-    console = Console()
-    console.print(_listed(alerts) if alerts else "No alerts.")
+    """List alerts, the most severe first."""
+    alerts = _call(lambda book: ledger.list_alerts(book, status=status, table=table))
+    Console().print(_table(alerts) if alerts else "No alerts.")
 
 
 @app.command()
 def show(key: Key) -> None:
-    """Show one alert with the rows that failed."""
-    _show(_tried(lambda book: ledger.find_alert(book, key)))
+    """Show one alert with a sample of the rows that failed."""
+    _print_details(_call(lambda book: ledger.find_alert(book, key)))
 
 
 @app.command()
-def assign(key: Key, owner: Annotated[str, typer.Argument(help="Who looks after it.")]) -> None:
-    """Give an alert an owner."""
-    _tell(_tried(lambda book: ledger.assign(book, key, owner)))
+def assign(key: Key, owner: Annotated[str, typer.Argument(help="The owner's name.")]) -> None:
+    """Name the owner of an alert."""
+    _print_status(_call(lambda book: ledger.assign(book, key, owner)))
 
 
 @app.command()
 def acknowledge(
-    key: Key, owner: Annotated[str | None, typer.Option(help="Who has seen it.")] = None
+    key: Key,
+    owner: Annotated[str | None, typer.Option(help="The owner's name. Default: as before.")] = None,
 ) -> None:
-    """Say that somebody has seen it and is on it."""
-    _tell(_tried(lambda book: ledger.acknowledge(book, key, owner)))
+    """Record that the owner works on an alert."""
+    _print_status(_call(lambda book: ledger.acknowledge(book, key, owner)))
 
 
 @app.command()
 def waive(
     key: Key,
-    until: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="Its last silent day.")],
-    reason: Annotated[str, typer.Option(help="Why this is acceptable until then.")],
+    until: Annotated[
+        datetime, typer.Option(formats=["%Y-%m-%d"], help="The last day of the waiver.")
+    ],
+    reason: Annotated[str, typer.Option(help="Why the failure is acceptable until then.")],
 ) -> None:
-    """Silence an alert through a day; a waived critical check does not stop a run.
+    """Accept a failing check for some days. A waived critical check does not stop a run.
 
-    Rows that fail a waived row check are still quarantined.
+    Rows that fail a waived row check are quarantined all the same.
     """
     today = clock.now().date()
-    _tell(
-        _tried(lambda book: ledger.waive(book, key, until=until.date(), reason=reason, today=today))
+    _print_status(
+        _call(lambda book: ledger.waive(book, key, until=until.date(), reason=reason, today=today))
     )
 
 
 @app.command()
 def resolve(
-    key: Key, reason: Annotated[str | None, typer.Option(help="What was done.")] = None
+    key: Key,
+    reason: Annotated[str | None, typer.Option(help="What was done about the cause.")] = None,
 ) -> None:
-    """Say that the cause is gone; if the check fails again, the alert reopens."""
-    _tell(_tried(lambda book: ledger.resolve(book, key, reason)))
+    """Record that the cause is gone. The alert reopens if the check fails again."""
+    _print_status(_call(lambda book: ledger.resolve(book, key, reason)))
 
 
-def _tried(ask: Callable[[Ledger], Any]) -> Any:
-    """Ask the ledger; a LedgerError is told in a line, with exit code 1."""
+def _call(operation: Callable[[Ledger], Any]) -> Any:
+    """Run an operation on the ledger. Prints a LedgerError as one line and exits with code 1."""
     try:
-        return ask(ledger.open_ledger(Settings().ledger))
+        return operation(ledger.open_ledger(Settings().ledger))
     except LedgerError as error:
         Console(stderr=True, soft_wrap=True).print(escape(str(error)), style="red")
         raise typer.Exit(1) from None
 
 
-def _tell(alert: Alert) -> None:
-    Console(soft_wrap=True).print(f"{alert.id} {escape(alert.check)}: {escape(_standing(alert))}")
+def _print_status(alert: Alert) -> None:
+    Console(soft_wrap=True).print(f"{alert.id} {escape(alert.check)}: {escape(_status(alert))}")
 
 
-def _standing(alert: Alert) -> str:
-    """The status in words: until when and why, and whose it is."""
+def _status(alert: Alert) -> str:
+    """The status with the end of a waiver, the reason and the owner."""
     until = f" until {alert.waived_until}" if alert.waived_until else ""
-    lapsed = alert.status is Status.WAIVED and not alert.is_waived(clock.now().date())
+    has_expired = alert.status is Status.WAIVED and not alert.is_waived(clock.now().date())
     reason = f" ({alert.reason})" if alert.reason else ""
     owner = f", owner {alert.owner}" if alert.owner else ""
-    return f"{alert.status}{until}{' (lapsed)' if lapsed else ''}{reason}{owner}"
+    return f"{alert.status}{until}{' (expired)' if has_expired else ''}{reason}{owner}"
 
 
-def _listed(alerts: tuple[Alert, ...]) -> Table:
+def _table(alerts: tuple[Alert, ...]) -> Table:
     grid = Table(box=None, pad_edge=False, header_style="bold")
     grid.add_column("id", justify="right")
     grid.add_column("check", overflow="fold")
@@ -124,36 +130,36 @@ def _listed(alerts: tuple[Alert, ...]) -> Table:
         grid.add_row(
             str(alert.id),
             escape(alert.check),
-            f"[{_COLOUR[alert.severity]}]{alert.severity}[/]",
+            f"[{COLOURS[alert.severity]}]{alert.severity}[/]",
             f"{alert.count:,}",
             f"{alert.occurrences}x",
-            _when(alert.last_seen),
-            escape(_standing(alert)),
+            _format(alert.last_seen),
+            escape(_status(alert)),
         )
     return grid
 
 
-def _show(alert: Alert) -> None:
-    facts = {
+def _print_details(alert: Alert) -> None:
+    details = {
         "why": alert.why,
         "table": alert.table,
         "severity": alert.severity,
         "failing": f"{alert.count:,}",
-        "first seen": _when(alert.first_seen),
-        "last seen": f"{_when(alert.last_seen)}, {alert.occurrences}x, by {alert.run}",
-        "last passed": _when(alert.last_passed) if alert.last_passed else "never",
-        "status": _standing(alert),
+        "first seen": _format(alert.first_seen),
+        "last seen": f"{_format(alert.last_seen)}, {alert.occurrences}x, by {alert.run}",
+        "last passed": _format(alert.last_passed) if alert.last_passed else "never",
+        "status": _status(alert),
         "fingerprint": alert.fingerprint,
     }
     grid = Table.grid(padding=(0, 2))
-    for name, value in facts.items():
+    for name, value in details.items():
         grid.add_row(f"[bold]{name}[/]", escape(value))
     console = Console()
     console.print(Panel(grid, title=f"{alert.id} {escape(alert.check)}", title_align="left"))
     for row in alert.sample:
-        shown = ", ".join(f"{column}={value}" for column, value in row.items())
-        console.print(f"  {escape(shown)}", soft_wrap=True)
+        values = ", ".join(f"{column}={value}" for column, value in row.items())
+        console.print(f"  {values}", markup=False, soft_wrap=True)
 
 
-def _when(instant: datetime) -> str:
+def _format(instant: datetime) -> str:
     return f"{instant.astimezone(UTC):%Y-%m-%d %H:%M}"

@@ -1,4 +1,4 @@
-"""The champion as commands: roll back, try a canary, switch to list prices."""
+"""The commands about the champion: roll back, try a canary, and switch to list prices."""
 
 from __future__ import annotations
 
@@ -6,37 +6,44 @@ from typing import Annotated, Literal
 
 import typer
 
-from cli.options import console
+from cli.options import console, print_report
 from pipelines import champion
 from pricebook.config import Settings, load_params
 
 
 def rollback() -> None:
-    """Make the champion before the champion again; the service swaps within seconds."""
-    console.print_json(data=champion.rollback(Settings()))
+    """Make the previous champion the champion again. The service swaps within seconds."""
+    print_report(champion.rollback(Settings()))
 
 
 def canary(
-    stop: Annotated[bool, typer.Option("--stop", help="Take it out of service.")] = False,
+    stop: Annotated[
+        bool, typer.Option("--stop", help="Take the canary out of service instead.")
+    ] = False,
 ) -> None:
-    """Let the service try the newest pair that passed the gate, beside the champion."""
+    """Serve the newest pair that passed the gate to a share of shoppers (quote.experiment.canary)."""
     settings = Settings()
     if stop:
         champion.stop_canary(settings)
     else:
-        console.print_json(data=champion.canary(load_params(settings.params), settings))
+        print_report(champion.canary(load_params(settings.params), settings))
 
 
 def kill_switch(
-    state: Annotated[Literal["on", "off", "status"], typer.Argument(help="on, off or status.")],
-    why: Annotated[str, typer.Option(help="Told in every quote while it is on.")] = "switched off",
+    state: Annotated[
+        Literal["on", "off", "status"],
+        typer.Argument(help="Turn it on or off, or print whether it is on."),
+    ],
+    why: Annotated[
+        str, typer.Option(help="The reason. Every quote repeats it while the switch is on.")
+    ] = "switched off",
 ) -> None:
-    """Put everything on its list price at once, or let prices move again."""
+    """Quote list prices only, from now on, or end that."""
     settings = Settings()
     if state == "on":
         champion.switch_on(why, settings)
     elif state == "off":
         champion.switch_off(settings)
-    on = settings.kill_switch.exists()
-    told = f"on: {settings.kill_switch.read_text().strip()}" if on else "off"
-    console.print(f"The kill switch is {told}.", markup=False)
+    switch = settings.kill_switch
+    text = f"on: {switch.read_text().strip()}" if switch.exists() else "off"
+    console.print(f"The kill switch is {text}.", markup=False)

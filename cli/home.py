@@ -1,4 +1,4 @@
-"""The servers and the home as commands: up, down, status, demo, clean."""
+"""The commands about a home as a whole: up, down, status, demo and clean."""
 
 from __future__ import annotations
 
@@ -11,46 +11,49 @@ from pricebook.config import Settings
 
 
 def up() -> None:
-    """Start Airflow and the price service, and say where they are."""
-    from cli.servers import up as start
+    """Start Airflow, MLflow's web page and the price service, and print their addresses."""
+    from cli.servers import up
 
-    start(Settings())
+    up(Settings())
 
 
 def down() -> None:
-    """Stop everything `up` started."""
-    from cli.servers import down as stop
+    """Stop the servers that `up` or `demo` started."""
+    from cli.servers import down
 
-    stop(Settings())
+    down(Settings())
 
 
 def status() -> None:
-    """Say what is up in this home, and where."""
-    from cli.servers import status as tell
+    """Print which servers of this home run, and where."""
+    from cli.servers import status
 
-    tell(Settings())
+    status(Settings())
 
 
 def demo(
     keep: Annotated[
-        bool, typer.Option("--keep", envvar="KEEP", help="leave the servers running")
+        bool,
+        typer.Option(
+            "--keep", envvar="KEEP", help="Leave the servers running, with MLflow's web page."
+        ),
     ] = False,
 ) -> None:
-    """Run the whole of Pricebook once, from a shop's orders to quotes."""
-    from cli.demo import demo as show
+    """Run all of Pricebook once, from a shop's orders to quotes, and print a summary."""
+    from cli.demo import demo
 
-    show(Settings(), keep)
+    demo(Settings(), keep)
 
 
 def clean(
-    yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
 ) -> None:
-    """Stop the servers and delete data/ and .pricebook/ of this home."""
-    from cli.servers import down as stop
+    """Stop the servers, and delete data/ and .pricebook/ of this home."""
+    from cli.servers import down
 
     settings = Settings()
     if not yes:
         typer.confirm(f"Delete {settings.data} and {settings.state}?", abort=True)
-    stop(settings)
+    down(settings)
     for folder in (settings.data, settings.state):
         shutil.rmtree(folder, ignore_errors=True)

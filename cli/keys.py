@@ -1,4 +1,4 @@
-"""`pricebook keys`: who may ask the price service, and the secrets that sign its quotes."""
+"""`pricebook keys`: API keys of the price service, and the keys that sign its quotes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ app = typer.Typer(
     invoke_without_command=True,
 )
 
-Id = Annotated[str, typer.Argument(metavar="ID", help="The key's id, as listed.")]
+Id = Annotated[str, typer.Argument(metavar="ID", help="The key's id, as `list` prints it.")]
 
 
 @app.callback()
@@ -30,33 +30,37 @@ def _without_command(context: typer.Context) -> None:
 
 @app.command()
 def issue(
-    name: Annotated[str, typer.Argument(help="Who will hold it.")],
-    scope: Annotated[list[Scope], typer.Option(help="What it is for; give it once for each.")],
+    name: Annotated[str, typer.Argument(help="Who will use the key.")],
+    scope: Annotated[list[Scope], typer.Option(help="What the key allows. Repeat it for several.")],
     per_second: Annotated[
         float | None,
-        typer.Option(help="Quotes or events a second, at most; no limit if not given."),
+        typer.Option(help="At most this many quotes or events per second. Default: no limit."),
     ] = None,
     expires: Annotated[
         datetime | None,
-        typer.Option(formats=["%Y-%m-%d"], help="The day it ends, UTC; never if not given."),
+        typer.Option(formats=["%Y-%m-%d"], help="The day it expires, in UTC. Default: never."),
     ] = None,
 ) -> None:
-    """Issue an API key and print it, once; from the first on the service asks for keys."""
-    ends = expires and expires.replace(tzinfo=UTC)
-    _show(keys.issue(_ledger(), Grant(name, frozenset(scope), per_second, ends), clock.now()))
+    """Issue an API key and print it. It cannot be printed again.
+
+    Once a key has been issued, the service requires one in every request.
+    """
+    expires_at = expires and expires.replace(tzinfo=UTC)
+    grant = Grant(name, frozenset(scope), per_second, expires_at)
+    _print_secret(keys.issue(_ledger(), grant, clock.now()))
 
 
 @app.command("list")
 def list_() -> None:
-    """List every API key that was issued, the oldest first."""
-    found = keys.list_keys(_ledger())
-    console = Console()
-    console.print(_listed(found, clock.now()) if found else "No API key yet: the service is open.")
+    """List every API key that was issued, oldest first."""
+    issued = keys.list_keys(_ledger())
+    text = "No API key yet: the service is open to every client."
+    Console().print(_table(issued, clock.now()) if issued else text)
 
 
 @app.command()
 def revoke(key_id: Id) -> None:
-    """Let an API key count no more; the service refuses it within seconds."""
+    """Revoke an API key. The service refuses it within seconds."""
     key = keys.revoke(_ledger(), key_id, clock.now())
     typer.echo(f"{key.id} of {key.grant.name} is revoked.")
 
@@ -65,47 +69,48 @@ def revoke(key_id: Id) -> None:
 def rotate(
     key_id: Id,
     overlap_hours: Annotated[
-        float, typer.Option(min=0, help="How long the old key still counts.")
+        float, typer.Option(min=0, help="How long the old key stays valid.")
     ] = 24.0,
 ) -> None:
-    """Issue an API key that allows the same, and let the old one end after the overlap."""
-    _show(keys.rotate(_ledger(), key_id, clock.now(), timedelta(hours=overlap_hours)))
+    """Issue an API key with the same rights. The old key expires after the overlap."""
+    _print_secret(keys.rotate(_ledger(), key_id, clock.now(), timedelta(hours=overlap_hours)))
 
 
 @app.command()
 def rotate_signing() -> None:
-    """Sign quotes with a new key; those that are out still verify."""
-    made = signing_keys.rotate(Settings(), clock.now())
-    typer.echo(f"{made} signs from {signing_keys.ACTIVATION_DELAY.seconds} seconds on.")
+    """Sign quotes with a new key. Quotes signed with the old key can still be verified."""
+    key_id = signing_keys.rotate(Settings(), clock.now())
+    delay = signing_keys.ACTIVATION_DELAY.seconds
+    typer.echo(f"{key_id} signs new quotes after {delay} seconds.")
 
 
 def _ledger() -> Ledger:
     return open_ledger(Settings().ledger)
 
 
-def _show(text: str) -> None:
-    """The key alone on standard output, for a script to take."""
-    typer.echo(text)
-    typer.echo("Keep it now: the ledger has its hash alone.", err=True)
+def _print_secret(key: str) -> None:
+    """Print only the key on standard output, so that a script can read it."""
+    typer.echo(key)
+    typer.echo("Store it now: the ledger keeps only its hash.", err=True)
 
 
-def _listed(found: tuple[Key, ...], at: datetime) -> Table:
+def _table(issued: tuple[Key, ...], at: datetime) -> Table:
     grid = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("id", "name", "scopes", "a second", "made", "expires", "standing"):
+    for heading in ("id", "name", "scopes", "per second", "issued", "expires", "status"):
         grid.add_column(heading, no_wrap=heading == "id", overflow="fold")
-    for key in found:
-        rate, ends = key.grant.per_second, key.grant.expires_at
+    for key in issued:
+        rate, expires_at = key.grant.per_second, key.grant.expires_at
         grid.add_row(
             key.id,
             escape(key.grant.name),
             ", ".join(sorted(key.grant.scopes)),
             "" if rate is None else f"{rate:g}",
-            _when(key.made_at),
-            _when(ends) if ends else "",
-            key.refusal(at) or "good",
+            _format(key.made_at),
+            _format(expires_at) if expires_at else "",
+            key.refusal(at) or "valid",
         )
     return grid
 
 
-def _when(instant: datetime) -> str:
+def _format(instant: datetime) -> str:
     return f"{instant.astimezone(UTC):%Y-%m-%d %H:%M}"

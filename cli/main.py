@@ -14,7 +14,7 @@ from cli import alerts, champion, home, keys, quotes, reports, stages, verdicts
 from pricebook.errors import PricebookError
 
 app = typer.Typer(
-    help="Learn how customers respond to price, and serve a fair, explainable price.",
+    help="Learn how customers respond to price, and serve fair, explainable prices.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -46,20 +46,22 @@ app.add_typer(alerts.app, name="alerts")
 app.add_typer(keys.app, name="keys")
 app.add_typer(quotes.app, name="quotes")
 
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Print debug messages, too.")]
+
 
 @app.callback()
-def configure_logging(verbose: Annotated[bool, typer.Option("--verbose", "-v")] = False) -> None:
+def configure_logging(verbose: Verbose = False) -> None:
     handler = RichHandler(console=Console(stderr=True), show_path=False, markup=False)
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler])
     logging.getLogger("pricebook").setLevel(logging.DEBUG if verbose else logging.INFO)
 
 
 def main() -> None:
-    """Run the command; an error made for people is printed as one line, without a traceback."""
+    """Run the command. A `PricebookError` is one line without a traceback, and exit code 2."""
     try:
         app()
     except PricebookError as error:
-        told = Console(stderr=True, soft_wrap=True, highlight=False)
-        told.print(f"[bold red]{type(error).__name__}[/]: ", end="")
-        told.print(str(error), markup=False)
+        console = Console(stderr=True, soft_wrap=True, highlight=False)
+        console.print(f"[bold red]{type(error).__name__}[/]: ", end="")
+        console.print(str(error), markup=False)
         sys.exit(2)

@@ -1,4 +1,4 @@
-"""What the commands share: the console, common options, and how a stage is run."""
+"""What several commands share: the console, common options, and the inputs of a stage."""
 
 from __future__ import annotations
 
@@ -17,21 +17,37 @@ console = Console()
 
 AsOf = Annotated[
     datetime | None,
-    typer.Option("--as-of", formats=["%Y-%m-%d"], help="The cut-off; params.yaml's if not given."),
+    typer.Option(
+        "--as-of",
+        formats=["%Y-%m-%d"],
+        help="Read only what happened before this day. Default: as_of of params.yaml, or the day "
+        "after the last order.",
+    ),
 ]
-Stage = Callable[[date, Params, Settings], dict[str, Any]]
-
 Level = Annotated[
     str | None,
-    typer.Option(help="a series is a `sku`, or a sku in a `zone`; the params' if not given"),
+    typer.Option(
+        help="What a series is: a `sku`, or a sku in a `zone`. Default: as params.yaml says."
+    ),
 ]
 MaxSeries = Annotated[
     int | None,
-    typer.Option("--max-series", min=1, help="the series with most units; all if not given"),
+    typer.Option(
+        "--max-series",
+        min=1,
+        help="Use only this many series, those with most units. Default: all.",
+    ),
 ]
+Stage = Callable[[date, Params, Settings], dict[str, Any]]
 
 
 def stage_inputs(as_of: datetime | None) -> tuple[date, Params, Settings]:
+    """The cut-off, the params and the settings of a stage.
+
+    Raises:
+        ConfigError: the params file is wrong.
+        EmptyHistory: neither `as_of` nor params give a cut-off, and there are no orders.
+    """
     from pipelines.ingest import resolve_as_of
 
     settings = Settings()
@@ -40,12 +56,24 @@ def stage_inputs(as_of: datetime | None) -> tuple[date, Params, Settings]:
 
 
 def run_stage(stage: Stage, as_of: datetime | None) -> None:
-    console.print_json(json.dumps(stage(*stage_inputs(as_of)), default=str))
+    """Run a stage and print its report as JSON."""
+    print_report(stage(*stage_inputs(as_of)))
 
 
-def at_level(level: str | None, params: Params) -> Params:
-    if level not in (None, "sku", "zone"):
+def print_report(report: dict[str, Any]) -> None:
+    """Print a stage's report as JSON."""
+    console.print_json(json.dumps(report, default=str))
+
+
+def with_level(level: str | None, params: Params) -> Params:
+    """The params with series of this level; unchanged if it is None.
+
+    Raises:
+        ConfigError: it is neither `sku` nor `zone`.
+    """
+    if level is None:
+        return params
+    if level not in ("sku", "zone"):
         raise ConfigError(f"--level must be sku or zone. Received: {level!r}")
-    by_zone = params.shop.by_zone if level is None else level == "zone"
-    shop = params.shop.model_copy(update={"by_zone": by_zone})
+    shop = params.shop.model_copy(update={"by_zone": level == "zone"})
     return params.model_copy(update={"shop": shop})

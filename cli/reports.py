@@ -1,4 +1,4 @@
-"""The reports as commands: backtest, elasticities, reproduce."""
+"""The commands that evaluate models without changing the champion."""
 
 from __future__ import annotations
 
@@ -7,44 +7,47 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from cli.options import AsOf, Level, MaxSeries, at_level, console, stage_inputs
+from cli.options import AsOf, Level, MaxSeries, console, stage_inputs, with_level
 from pricebook.config import Settings
 
 
 def backtest(
     as_of: AsOf = None,
-    origins: Annotated[int, typer.Option("--cutoffs", min=1, help="refits to judge")] = 2,
+    origins: Annotated[
+        int, typer.Option("--cutoffs", min=1, help="How many cut-offs to forecast from.")
+    ] = 2,
     horizon: Annotated[
-        int | None, typer.Option(min=1, help="periods ahead; train.horizon if not given")
+        int | None,
+        typer.Option(min=1, help="How many periods ahead. Default: train.horizon of params.yaml."),
     ] = None,
     level: Level = None,
     max_series: MaxSeries = None,
     ets_series: Annotated[
-        int, typer.Option(min=1, help="AutoETS forecasts a sample of at most this many")
+        int, typer.Option(min=1, help="AutoETS forecasts a sample of at most this many series.")
     ] = 2000,
 ) -> None:
-    """Forecast this shop's past as if it were not known, beside what else it could use."""
+    """Compare forecasts of this shop's past with simpler methods, from several cut-offs."""
     from pipelines.reports.backtest import Asked
-    from pipelines.reports.backtest import backtest as judge
+    from pipelines.reports.backtest import backtest as run
 
     day, params, settings = stage_inputs(as_of)
-    asked = Asked(origins, horizon, max_series, ets_series)
-    report = judge(day, at_level(level, params), settings, asked)
-    said = f"{report['series']:,} series, {report['horizon']} periods ahead of "
-    said += ", ".join(report["origins"])
-    console.print(_scores_table(said, report["scores"]))
+    spec = Asked(origins, horizon, max_series, ets_series)
+    report = run(day, with_level(level, params), settings, spec)
+    cutoffs = ", ".join(report["origins"])
+    title = f"{report['series']:,} series, {report['horizon']} periods ahead of {cutoffs}"
+    console.print(_scores_table(title, report["scores"]))
     if report["sample"]:
-        title = f"The same on the {ets_series:,} series that AutoETS forecast"
+        title = f"The same for the {ets_series:,} series that AutoETS forecast"
         console.print(_scores_table(title, report["sample"]))
-    console.print(f"Every forecast, the scores and a plot: {report['folder']}", soft_wrap=True)
+    console.print(f"All forecasts, the scores and a plot: {report['folder']}", soft_wrap=True)
 
 
 def _scores_table(title: str, rows: list[dict[str, Any]]) -> Table:
     names = list(dict.fromkeys(name for row in rows for name in row))
     table = Table(*names, title=title)
     for row in rows:
-        shown = (row.get(name, "") for name in names)
-        table.add_row(*(f"{value:.3f}" if isinstance(value, float) else value for value in shown))
+        values = (row.get(name, "") for name in names)
+        table.add_row(*(f"{value:.3f}" if isinstance(value, float) else value for value in values))
     return table
 
 
@@ -52,47 +55,51 @@ def elasticities(
     as_of: AsOf = None,
     level: Level = None,
     max_series: MaxSeries = None,
-    rows: Annotated[int, typer.Option(min=1, help="rows to print of each table")] = 15,
+    rows: Annotated[int, typer.Option(min=1, help="How many rows of each table to print.")] = 15,
 ) -> None:
-    """What price does to demand here: own and cross elasticities with their errors."""
-    from pipelines.reports.elasticities import elasticities as judge
+    """Estimate own-price and cross-price elasticities, with their standard errors."""
+    from pipelines.reports.elasticities import elasticities as run
 
     day, params, settings = stage_inputs(as_of)
-    found = judge(day, at_level(level, params), settings, max_series)
-    console.print(_elasticities_table("Own price, by sku", found["by_sku"], rows))
-    if len(found["cross"]):
-        console.print(_elasticities_table("Others' prices", found["cross"], rows))
+    report = run(day, with_level(level, params), settings, max_series)
+    console.print(_elasticities_table("Own price", report["by_sku"], rows))
+    if len(report["cross"]):
+        console.print(_elasticities_table("Cross price", report["cross"], rows))
     else:
-        console.print("No other price moved enough to tell a cross elasticity.")
-    told = found["summary"]
+        console.print("No other price varied enough to estimate a cross-price elasticity.")
+    summary = report["summary"]
     console.print(
-        f"Pooled {told['pooled']:.2f} ± {told['pooled_stderr']:.2f}, {told['series']:,} series; "
-        f"{told['pooled_without_promotion_controls']:.2f} with promotions left in, "
-        f"{told['naive']:.2f} by plain least squares.\n"
-        f"Every figure and a plot: {found['folder']}",
+        f"Pooled {summary['pooled']:.2f} ± {summary['pooled_stderr']:.2f} over "
+        f"{summary['series']:,} series. Without control for promotions: "
+        f"{summary['pooled_without_promotion_controls']:.2f}. By least squares: "
+        f"{summary['naive']:.2f}.\nAll figures and a plot: {report['folder']}",
         soft_wrap=True,
     )
 
 
 def _elasticities_table(title: str, frame: Any, rows: int) -> Table:
-    """The surest rows, most elastic first."""
-    sure = (frame["elasticity"].abs() / frame["stderr"]).sort_values(ascending=False)
-    surest = frame.loc[sure.index[:rows]].sort_values("elasticity")
-    more = f" (the surest {len(surest):,} of {len(frame):,})" if len(frame) > rows else ""
-    table = Table(*frame.columns, title=title + more)
-    for row in surest.itertuples(index=False):
+    """The rows with the smallest standard error relative to the elasticity, most elastic first."""
+    ratio = (frame["elasticity"].abs() / frame["stderr"]).sort_values(ascending=False)
+    top = frame.loc[ratio.index[:rows]].sort_values("elasticity")
+    if len(frame) > rows:
+        title += f" (the {len(top):,} most precise of {len(frame):,})"
+    table = Table(*frame.columns, title=title)
+    for row in top.itertuples(index=False):
         table.add_row(*(f"{cell:.2f}" if isinstance(cell, float) else str(cell) for cell in row))
     return table
 
 
 def reproduce(
-    alias: Annotated[str, typer.Argument(help="champion or previous")] = "champion",
+    alias: Annotated[str, typer.Argument(help="The pair: champion or previous.")] = "champion",
 ) -> None:
-    """Restore a model pair's exact data, retrain with its params and seed, compare every metric."""
-    from pipelines.reports.reproduce import reproduce as again
+    """Train a model pair again from its recorded data, params and seed, and compare the metrics.
 
-    rows = again(alias, Settings())
-    table = Table("model", "metric", "recorded", "again", "", title=f"reproducing the {alias}")
+    Exit code 1 if a metric differs.
+    """
+    from pipelines.reports.reproduce import reproduce as run
+
+    rows = run(alias, Settings())
+    table = Table("model", "metric", "recorded", "again", "", title=f"Reproducing the {alias}")
     table.columns[1].overflow = "fold"
     for row in rows:
         mark = "[green]equal[/]" if row.equal else "[red]DIFFERS[/]"

@@ -1,13 +1,12 @@
-"""The stages as commands, by their own names."""
+"""The stages as commands, each under the name of its stage."""
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 import typer
 
-from cli.options import AsOf, console, run_stage, stage_inputs
+from cli.options import AsOf, print_report, run_stage, stage_inputs
 from cli.verdicts import print_verdict
 from pricebook.config import Settings, load_params
 
@@ -20,37 +19,38 @@ def ingest(as_of: AsOf = None) -> None:
 
 
 def validate(as_of: AsOf = None) -> None:
-    """Check data/raw against the contract; quarantine bad rows, raise alerts."""
+    """Check data/raw against the contract. Bad rows are quarantined; failures raise alerts."""
     from pipelines.validate import validate as stage
 
     run_stage(stage, as_of)
 
 
 def featurize(as_of: AsOf = None) -> None:
-    """Turn data/validated into point-in-time features."""
+    """Compute point-in-time features from data/validated."""
     from pipelines.featurize import featurize as stage
 
     run_stage(stage, as_of)
 
 
 def materialize(as_of: AsOf = None) -> None:
-    """Push the newest features to the online store."""
+    """Write the newest features to the online store."""
     from pipelines.materialize import materialize as stage
 
     run_stage(stage, as_of)
 
 
 def train(
-    model: Annotated[str, typer.Argument(help="demand or response")], as_of: AsOf = None
+    model: Annotated[str, typer.Argument(help="The model: demand or response.")],
+    as_of: AsOf = None,
 ) -> None:
-    """Fit a model, evaluate it on the held-out periods, and register it as a challenger."""
+    """Train a model, evaluate it on held-out periods, and register it as a challenger."""
     from pipelines.train import train as stage
 
-    console.print_json(json.dumps(stage(model, *stage_inputs(as_of)), default=str))
+    print_report(stage(model, *stage_inputs(as_of)))
 
 
 def gate(as_of: AsOf = None) -> None:
-    """Judge the newest challengers against the champion."""
+    """Compare the newest challengers with the champion. Exit code 1 if they are refused."""
     from pipelines.gate import challengers
     from pipelines.gate import gate as stage
 
@@ -61,10 +61,9 @@ def gate(as_of: AsOf = None) -> None:
 
 
 def promote() -> None:
-    """Make the last judged pair the champion, if the gate passed it, and build its Bento."""
+    """Make the last pair the gate judged the champion, if it passed, and build its Bento."""
     from pipelines.promote import last_verdict
     from pipelines.promote import promote as stage
 
     settings = Settings()
-    report = stage(last_verdict(settings), load_params(settings.params), settings)
-    console.print_json(json.dumps(report))
+    print_report(stage(last_verdict(settings), load_params(settings.params), settings))

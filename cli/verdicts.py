@@ -6,43 +6,50 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from cli.options import console
 from pricebook.config import Settings
 
 
 def verdicts(
-    last: Annotated[int, typer.Option(help="how many")] = 3,
+    last: Annotated[int, typer.Option(min=1, help="How many verdicts to print.")] = 3,
 ) -> None:
-    """Print the last verdicts of the gate, newest first."""
+    """Print the gate's latest verdicts, newest first."""
     from ledger import last_verdicts, open_ledger
 
-    found = last_verdicts(open_ledger(Settings().ledger), last)
-    if not found:
+    recorded = last_verdicts(open_ledger(Settings().ledger), last)
+    if not recorded:
         console.print("No verdict yet. Run `pricebook gate`, or trigger `retrain` in Airflow.")
-    for verdict in found:
+    for verdict in recorded:
         print_verdict(verdict.body)
 
 
-def print_verdict(verdict: Mapping[str, Any]) -> None:
-    colour = "green" if verdict["passed"] else "red"
-    word = "passed" if verdict["passed"] else "refused"
-    table = Table("check", "", "figure", "bar", "why", title=f"verdict {verdict['id']}: {word}")
-    table.title_style = colour
-    for check in verdict["checks"]:
-        mark = "[green]pass[/]" if check["passed"] else "[red]FAIL[/]"
-        table.add_row(
-            check["name"], mark, f"{check['figure']:.4g}", f"{check['bar']:.4g}", check["reason"]
-        )
-    console.print(table)
+def print_verdict(verdict: Mapping[str, Any], console: Console = console) -> None:
+    """Print a verdict: its checks, what to do about the failed ones, and the versions compared."""
+    console.print(verdict_table(verdict))
     for check in verdict["checks"]:
         if check.get("next_step"):  # verdicts of earlier versions have none
-            console.print(f"{check['name']}: {check['next_step']}", highlight=False)
-    console.print(
-        f"challenger {_pair(verdict['challenger'])}, champion {_pair(verdict['champion'])}"
-    )
+            console.print(f"{check['name']}: {check['next_step']}", markup=False, highlight=False)
+    challenger, champion = _pair(verdict["challenger"]), _pair(verdict["champion"])
+    console.print(f"challenger {challenger}, champion {champion}")
 
 
-def _pair(versions: dict[str, str]) -> str:
+def verdict_table(verdict: Mapping[str, Any]) -> Table:
+    """A row for each check, with its figure, its limit and its reason."""
+    word, colour = ("passed", "green") if verdict["passed"] else ("refused", "red")
+    table = Table("check", "", title=f"Verdict {verdict['id']}: {word}", title_style=colour)
+    for heading in ("figure", "limit"):
+        table.add_column(heading, justify="right")
+    table.add_column("reason")
+    for check in verdict["checks"]:
+        mark = Text("pass", "green") if check["passed"] else Text("FAIL", "bold red")
+        figures = (f"{check[key]:.4g}" for key in ("figure", "bar"))
+        table.add_row(check["name"], mark, *figures, Text(check["reason"]))
+    return table
+
+
+def _pair(versions: Mapping[str, str]) -> str:
     return ", ".join(f"{name} v{version}" for name, version in versions.items()) or "none"

@@ -1,4 +1,4 @@
-"""`pricebook alerts` at a shell."""
+"""The command `pricebook alerts`."""
 
 from __future__ import annotations
 
@@ -32,48 +32,48 @@ def run(*words: str) -> Result:
     return CliRunner().invoke(app, words)
 
 
-def test_list_shows_every_alert_the_gravest_first(settings: Settings):
-    shown = run("list").output
-    assert shown.index("orders.rows") < shown.index("orders.sku.known")
-    assert "4,836" in shown
-    assert "2026-03-02 06:00" in shown
+def test_list_shows_all_alerts_most_severe_first(settings: Settings):
+    output = run("list").output
+    assert output.index("orders.rows") < output.index("orders.sku.known")
+    assert "4,836" in output
+    assert "2026-03-02 06:00" in output
 
 
-def test_list_can_be_narrowed(settings: Settings):
+def test_list_filters_by_status_and_table(settings: Settings):
     run("resolve", "orders.rows")
     assert "orders.rows" not in run("list", "--status", "open").output
     assert "No alerts." in run("list", "--table", "products").output
 
 
-def test_show_has_the_reason_and_the_rows(settings: Settings):
-    shown = run("show", "orders.sku.known").output
-    assert "why it matters" in shown
-    assert "row=4, sku=[ghost]" in shown
+def test_show_prints_the_reason_and_sample_rows(settings: Settings):
+    output = run("show", "orders.sku.known").output
+    assert "why it matters" in output
+    assert "row=4, sku=[ghost]" in output
 
 
-def test_assign_and_acknowledge_name_who(settings: Settings):
+def test_assign_and_acknowledge_set_the_owner(settings: Settings):
     assert "open, owner ana" in run("assign", "1", "ana").output
     assert "acknowledged, owner bo" in run("acknowledge", "1", "--owner", "bo").output
 
 
-def test_waive_silences_until_a_day_for_a_reason(settings: Settings):
+def test_waive_records_the_last_day_and_the_reason(settings: Settings):
     until = clock.now().date() + timedelta(days=30)
-    told = run("waive", "1", "--until", str(until), "--reason", "new supplier")
-    assert f"waived until {until} (new supplier)" in told.output
+    result = run("waive", "1", "--until", str(until), "--reason", "new supplier")
+    assert f"waived until {until} (new supplier)" in result.output
     assert find_alert(open_ledger(settings.ledger), "1").is_waived(until)
 
 
 @pytest.mark.parametrize("words", [(), ("--until", "2030-01-01"), ("--reason", "x")])
-def test_waive_needs_both_a_day_and_a_reason(settings: Settings, words: tuple[str, ...]):
+def test_waive_needs_a_day_and_a_reason(settings: Settings, words: tuple[str, ...]):
     assert run("waive", "1", *words).exit_code == 2
 
 
-def test_a_day_that_has_passed_cannot_be_waived_until(settings: Settings):
-    told = run("waive", "1", "--until", "2001-01-01", "--reason", "x")
-    assert (told.exit_code, "Received: 2001-01-01" in told.stderr) == (1, True)
+def test_waive_refuses_a_day_in_the_past(settings: Settings):
+    result = run("waive", "1", "--until", "2001-01-01", "--reason", "x")
+    assert (result.exit_code, "Received: 2001-01-01" in result.stderr) == (1, True)
 
 
-def test_resolve_closes_it_and_the_next_failure_reopens_it(settings: Settings):
+def test_resolve_closes_an_alert_and_the_next_failure_reopens_it(settings: Settings):
     assert "resolved (reloaded)" in run("resolve", "1", "--reason", "reloaded").output
     book = open_ledger(settings.ledger)
     again = Failure("orders", "orders.sku.known", Severity.WARNING, "why", 1)
@@ -82,13 +82,13 @@ def test_resolve_closes_it_and_the_next_failure_reopens_it(settings: Settings):
     assert len(list_alerts(book)) == 2
 
 
-def test_an_unknown_alert_is_told_in_a_line(settings: Settings):
-    told = run("show", "nothing")
-    assert (told.exit_code, "Received: 'nothing'" in told.stderr) == (1, True)
-    assert "Traceback" not in told.output
+def test_an_unknown_alert_is_a_one_line_error(settings: Settings):
+    result = run("show", "nothing")
+    assert (result.exit_code, "Received: 'nothing'" in result.stderr) == (1, True)
+    assert "Traceback" not in result.output
 
 
-def test_without_a_subcommand_the_alerts_are_listed(tmp_path, monkeypatch):
+def test_without_a_subcommand_alerts_are_listed(tmp_path, monkeypatch):
     monkeypatch.setenv("PRICEBOOK_HOME", str(tmp_path))
     plain, listed = (CliRunner().invoke(app, words) for words in ([], ["list"]))
     assert (plain.exit_code, plain.output) == (0, listed.output)

@@ -111,7 +111,7 @@ def test_where_autoets_forecasts_a_sample_every_method_is_scored_on_it_too(again
     assert told.groupby("method")["sku"].size()["AutoETS"] == 3 * HORIZON
     assert [row["method"] for row in report["scores"]] == METHODS[:-1]
     assert [row["method"] for row in report["sample"]] == METHODS
-    assert "The same on the 3 series that AutoETS forecast" in printed.output
+    assert "The same for the 3 series that AutoETS forecast" in printed.output
 
 
 def test_the_largest_series_are_those_that_sold_most():

@@ -1,12 +1,16 @@
-"""What the demo shows: its board without a terminal, and a summary that hides nothing."""
+"""What the demo prints: its steps without a terminal, and the tables of its summary."""
 
 import io
 
 import pytest
 from rich.console import Console
 
-from cli.demo.progress import Board, Step
-from cli.demo.summary import Asked, Money, quotes, rows, verdict
+from cli.demo import _print_next_steps
+from cli.demo.progress import Step, StepDisplay
+from cli.demo.summary import Money, SampleQuote, quotes, rows
+from cli.verdicts import verdict_table
+from pricebook.config import Settings
+from pricebook.files import write_json
 
 
 @pytest.fixture
@@ -14,50 +18,50 @@ def console():
     return Console(file=io.StringIO(), width=110)
 
 
-def _printed(console, *shown):
-    for one in shown:
-        console.print(one)
+def _printed(console, *renderables):
+    for renderable in renderables:
+        console.print(renderable)
     return console.file.getvalue()
 
 
 def test_without_a_terminal_each_change_is_a_line(console):
-    board = Board(console)
-    with board.show():
+    display = StepDisplay(console)
+    with display.show():
         for state, seconds in [("queued", None), ("running", 1.0), ("running", 2.0)]:
-            board.put(Step("refresh ingest", state, seconds=seconds))
-        board.put(Step("refresh ingest", "success", seconds=3.0))
+            display.put(Step("refresh ingest", state, seconds=seconds))
+        display.put(Step("refresh ingest", "success", seconds=3.0))
     assert _printed(console).splitlines() == [
         "refresh ingest: running",
         "refresh ingest: success  3.0 s",
     ]
 
 
-def test_a_step_that_raises_is_failed(console):
-    board = Board(console)
-    with pytest.raises(ValueError, match="no"), board.step("quotes"):
+def test_a_step_that_raises_is_marked_as_failed(console):
+    display = StepDisplay(console)
+    with pytest.raises(ValueError, match="no"), display.step("quotes"):
         raise ValueError("no")
-    assert board.steps["quotes"].state == "failed"
+    assert display.steps["quotes"].state == "failed"
 
 
 CHECKED = {"rows": 10, "validated": 8, "quarantined": 2, "reasons": {"orders.quantity": 2}}
 
 
-def test_rows_are_shown_to_be_conserved(console):
-    shown = _printed(console, rows({"orders": 10}, {"tables": {"orders": CHECKED}}))
-    assert "orders.quantity  2" in shown
-    assert "Every row read is validated or quarantined." in shown
+def test_the_summary_says_that_no_row_is_missing(console):
+    text = _printed(console, rows({"orders": 10}, {"tables": {"orders": CHECKED}}))
+    assert "orders.quantity  2" in text
+    assert "Every row read is validated or quarantined." in text
 
 
-def test_rows_that_are_lost_are_told(console):
-    shown = _printed(console, rows({"orders": 11}, {"tables": {"orders": CHECKED}}))
-    assert "Rows are lost! orders: 11 read, 10 accounted for" in shown
+def test_the_summary_names_tables_with_missing_rows(console):
+    text = _printed(console, rows({"orders": 11}, {"tables": {"orders": CHECKED}}))
+    assert "Rows are missing! orders: 11 read, 10 accounted for" in text
 
 
-def test_a_refusal_is_shown_with_its_figure(console):
-    check = {"name": "bias", "passed": False, "figure": 0.31, "bar": 0.15, "reason": "too high"}
-    shown = _printed(console, verdict({"passed": False, "checks": [check]}))
-    assert "Verdict: refused" in shown
-    assert all(word in shown for word in ("FAIL", "0.31", "0.15", "too high"))
+def test_a_refused_check_is_shown_with_its_figure(console):
+    check = {"name": "bias", "passed": False, "figure": 0.31, "bar": 0.15, "reason": "too [high]"}
+    text = _printed(console, verdict_table({"id": "v1", "passed": False, "checks": [check]}))
+    assert "Verdict v1: refused" in text
+    assert all(word in text for word in ("FAIL", "0.31", "0.15", "too [high]"))
 
 
 def test_a_quote_is_shown_with_its_reasons(console):
@@ -66,6 +70,15 @@ def test_a_quote_is_shown_with_its_reasons(console):
         {"rule": "cost", "before": 179, "after": 179, "text": "cost: assumed"},
     ]
     quote = {"list_price": 199, "price": 179, "reasons": reasons}
-    shown = _printed(console, quotes([Asked("Carrots", "anybody", quote)], Money("USD", 2)))
-    assert "step: 1.99 → 1.79" in shown
-    assert "cost: assumed" in shown
+    samples = [SampleQuote("Carrots", "anonymous", quote)]
+    text = _printed(console, quotes(samples, Money("USD", 2)))
+    assert "step: 1.99 → 1.79" in text
+    assert "cost: assumed" in text
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_the_end_of_the_demo_names_the_page_of_mlflow(console, tmp_path, keep):
+    settings = Settings(home=tmp_path, mlflow_port=5999)
+    write_json(settings.report("validate"), {"data_docs": "file:///docs/index.html"})
+    _print_next_steps(settings, keep, console)
+    assert "http://127.0.0.1:5999" in _printed(console)

@@ -60,7 +60,7 @@ def test_the_pooled_elasticity_stands_beside_what_a_first_look_says(summary):
 
 
 def test_it_prints_the_surest_rows_and_the_pooled_figure(printed, summary):
-    assert "Own price, by sku (the surest 3 of 8)" in printed
+    assert "Own price (the 3 most precise of 8)" in printed
     assert f"Pooled {summary['pooled']:.2f} ± {summary['pooled_stderr']:.2f}, 16 series" in printed
 
 

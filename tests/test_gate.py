@@ -10,7 +10,8 @@ from conftest import AS_OF
 
 from cli.demo import on_free_ports
 from cli.servers import price_service
-from cli.servers.launch import names_up, start, stop_since
+from cli.servers.launch import start, stop_others
+from cli.servers.records import running_servers
 from models.registry import CHAMPION, Registry
 from pipelines.gate import gate
 from pipelines.promote import promote
@@ -135,10 +136,10 @@ def test_the_verdict_says_how_sure_it_is_of_the_profit(promoted, params):
 @pytest.fixture
 def service(promoted):
     settings = on_free_ports(promoted.model_copy(update={"service_workers": 1}))
-    before = names_up(settings)
-    start(price_service.plan(settings), settings, print)
+    running = set(running_servers(settings))
+    start([price_service.plan(settings)], settings, print)
     yield price_service.url(settings)
-    stop_since(before, settings, print)
+    stop_others(running, settings, print)
 
 
 def test_a_refused_pair_changes_nothing_and_the_service_keeps_answering(
@@ -147,11 +148,11 @@ def test_a_refused_pair_changes_nothing_and_the_service_keeps_answering(
     book = pd.read_parquet(promoted.bundle / "price_book.parquet")
     body = {"sku": book.loc[book["modelled"], "sku"].iloc[0]}
     bundle = (promoted.bundle / "bundle.json").read_text()
-    before = price_service.ask(service, "/quote", body)
+    before = price_service.post(service, "/quote", body)
     elsewhere = _elsewhere(promoted, tmp_path / "home", _shuffled)
     version = _register("demand", _fit("demand", params, elsewhere), promoted, tmp_path / "saved")
     assert judge(demand=version)
-    after = price_service.ask(service, "/quote", body)
+    after = price_service.post(service, "/quote", body)
     assert (promoted.bundle / "bundle.json").read_text() == bundle
     told = ("price", "model_version", "reasons")
     assert [after[name] for name in told] == [before[name] for name in told]

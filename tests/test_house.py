@@ -1,4 +1,4 @@
-"""The house is as drawn: one name on five surfaces, and imports that go one way."""
+"""The rules of the code base: a stage has one name everywhere, imports are light, folders small."""
 
 import ast
 import importlib
@@ -20,7 +20,7 @@ def _dag_tasks() -> set[str]:
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_stage_has_one_name_on_five_surfaces(stage):
+def test_a_stage_has_one_name_everywhere(stage):
     assert callable(getattr(importlib.import_module(f"pipelines.{stage}"), stage))
     assert stage in yaml.safe_load((REPO_ROOT / "dvc.yaml").read_text())["stages"]
     assert stage in _dag_tasks()
@@ -41,14 +41,14 @@ def test_the_params_file_is_keyed_by_stage():
 @pytest.mark.parametrize(
     "module", ["cli.main", "pipelines.train", "pipelines.gate", "pipelines.promote"]
 )
-def test_importing_a_stage_loads_no_heavy_framework(module):
+def test_importing_a_module_loads_no_heavy_framework(module):
     heavy = ("tensorflow", "great_expectations", "feast", "mlflow", "dvc", "airflow", "bentoml")
     code = f"import {module}, sys; print([m for m in {heavy} if m in sys.modules])"
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == "[]"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"
 
 
-def test_the_lock_names_no_registry():
+def test_the_lock_names_no_package_registry():
     assert "http" not in "".join(
         line for line in (REPO_ROOT / "requirements.lock").open() if line.startswith("-")
     )

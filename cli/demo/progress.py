@@ -1,4 +1,4 @@
-"""A live board of the steps of a run; without a terminal, a plain line for each change."""
+"""The steps of a demo run: a live table in a terminal, else a line for each change."""
 
 from __future__ import annotations
 
@@ -19,22 +19,30 @@ MARKS = {
     "upstream_failed": Text("✗", "red"),
     "skipped": Text("-", "yellow"),
 }
-QUIET = frozenset({"waiting", "scheduled", "queued", "none"})
+NOT_STARTED = frozenset({"waiting", "scheduled", "queued", "none"})
 
 
 @dataclass(frozen=True)
 class Step:
-    """A line of the board; `began` is monotonic, `note` is the latest word on it."""
+    """A row of the display.
+
+    Attributes:
+        name: such as `refresh ingest`.
+        state: one of Airflow's task states.
+        start_time: a reading of `time.monotonic`; 0 if unknown.
+        seconds: how long it took so far; None if unknown.
+        note: the latest line of its log.
+    """
 
     name: str
     state: str = "running"
-    began: float = 0.0
+    start_time: float = 0.0
     seconds: float | None = None
     note: str = ""
 
 
-class Board:
-    """The steps so far. `show` keeps it on screen for as long as the context lasts."""
+class StepDisplay:
+    """Shows the steps of a run while the context of `show` lasts."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -43,6 +51,7 @@ class Board:
 
     @contextmanager
     def show(self) -> Iterator[None]:
+        """Keep the table on screen. Without a terminal, `put` prints the changes instead."""
         if not self.console.is_terminal:
             yield
             return
@@ -51,27 +60,27 @@ class Board:
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
-        """A step that takes as long as the context, and fails with it."""
-        began = time.monotonic()
-        self.put(Step(name, began=began))
+        """Show a step for the duration of the context. An exception marks it as failed."""
+        start_time = time.monotonic()
+        self.put(Step(name, start_time=start_time))
         try:
             yield
         except BaseException:
-            self.put(Step(name, "failed", seconds=time.monotonic() - began))
+            self.put(Step(name, "failed", seconds=time.monotonic() - start_time))
             raise
-        self.put(Step(name, "success", seconds=time.monotonic() - began))
+        self.put(Step(name, "success", seconds=time.monotonic() - start_time))
 
     def put(self, step: Step) -> None:
-        """Add a step, or bring it up to date."""
+        """Add a step, or replace the one of the same name."""
         old = self.steps.get(step.name)
         self.steps[step.name] = step
-        changed = old is None or old.state != step.state
-        if changed and step.state not in QUIET and not self.console.is_terminal:
-            took = f"  {step.seconds:.1f} s" if step.seconds and step.state != "running" else ""
-            self.console.print(f"{step.name}: {step.state}{took}", markup=False, highlight=False)
+        is_new = step.state not in NOT_STARTED and (old is None or old.state != step.state)
+        if is_new and not self.console.is_terminal:
+            seconds = f"  {step.seconds:.1f} s" if step.seconds and step.state != "running" else ""
+            self.console.print(f"{step.name}: {step.state}{seconds}", markup=False, highlight=False)
 
     def note(self, name: str, text: str) -> None:
-        """Put a word beside a step; without a terminal it is not shown."""
+        """Set the note of a step. It is shown in a terminal only."""
         if name in self.steps:
             self.steps[name] = replace(self.steps[name], note=text)
 
@@ -83,7 +92,7 @@ class Board:
         table.add_column(style="dim", no_wrap=True, overflow="ellipsis", ratio=1)
         table.expand = True
         for step in self.steps.values():
-            table.add_row(self._mark(step), step.name, _took(step), step.note)
+            table.add_row(self._mark(step), step.name, _duration(step), step.note)
         return table
 
     def _mark(self, step: Step) -> RenderableType:
@@ -92,8 +101,8 @@ class Board:
         return MARKS.get(step.state, Text("·", "dim"))
 
 
-def _took(step: Step) -> str:
+def _duration(step: Step) -> str:
     seconds = step.seconds
-    if step.state == "running" and step.began:
-        seconds = time.monotonic() - step.began
+    if step.state == "running" and step.start_time:
+        seconds = time.monotonic() - step.start_time
     return "" if seconds is None else f"{seconds:.1f} s"

@@ -1,4 +1,4 @@
-"""Whom and what the demo asks for: skus that sell, skus that price moves, several shoppers."""
+"""The quotes that the demo requests: best sellers, price-sensitive skus, several shoppers."""
 
 from __future__ import annotations
 
@@ -9,51 +9,62 @@ from typing import Any
 from pricebook.config import Settings
 from pricebook.files import read_json
 
-BEST_SELLERS = 2  # each of another department
+BEST_SELLERS = 2  # from different departments
 MOST_ELASTIC = 2
+
+Sku = tuple[str, str, str]  # sku, zone, name
 
 
 @dataclass(frozen=True)
-class Errand:
-    """A quote to ask for: the sku's name, the shopper in words, and the body of POST /quote."""
+class SampleRequest:
+    """A quote to request.
+
+    Attributes:
+        name: the sku's name.
+        shopper: the shopper in words.
+        body: the body of `POST /quote`.
+    """
 
     name: str
     shopper: str
     body: dict[str, Any]
 
 
-def quote_requests(settings: Settings) -> list[Errand]:
-    """The skus that price moves most and those that sell most: to anybody, and to a shopper of each
-    segment in turn; and a sku that is in the price book but not modelled, if there is one."""
+def quote_requests(settings: Settings) -> list[SampleRequest]:
+    """Requests for the most price-sensitive and the best-selling skus.
+
+    Each sku is requested for an anonymous shopper, and the skus in turn for a shopper of each
+    segment. The last request is for a sku without a model, if the price book has one.
+    """
     skus = list(dict.fromkeys([*_most_elastic(settings), *_best_sellers(settings)]))
-    errands = [_errand(sku, "anybody") for sku in skus]
+    requests = [_request(sku, "anonymous") for sku in skus]
     for sku, (customer, segment) in zip(cycle(skus), _shoppers(settings), strict=False):
-        errands.append(_errand(sku, f"{segment}, consents", customer_id=customer, consent=True))
-    return errands + [_errand(sku, "anybody") for sku in _not_modelled(settings)]
+        requests.append(_request(sku, f"{segment}, consents", customer_id=customer, consent=True))
+    return requests + [_request(sku, "anonymous") for sku in _skus_without_model(settings)]
 
 
 def forecast_request(settings: Settings) -> dict[str, Any]:
-    """The best seller, as far as the model looks."""
+    """The body of `POST /forecast` for the best seller, over the model's horizon."""
     sku, zone, _ = _best_sellers(settings)[0]
     return {"sku": sku, "zone": zone}
 
 
-def _errand(sku: tuple[str, str, str], shopper: str, **rest: Any) -> Errand:
+def _request(sku: Sku, shopper: str, **fields: Any) -> SampleRequest:
     code, zone, name = sku
-    return Errand(f"{name or code}", shopper, {"sku": code, "zone": zone, **rest})
+    return SampleRequest(f"{name or code}", shopper, {"sku": code, "zone": zone, **fields})
 
 
-def _best_sellers(settings: Settings) -> list[tuple[str, str, str]]:
-    return _ask(
+def _best_sellers(settings: Settings) -> list[Sku]:
+    return _query(
         """
-        with sold as (
+        with sales as (
             select sku, zone, sum(mean) as units from read_parquet($forecast) group by all
         ), ranked as (
             select sku, zone, name, units,
-                row_number() over (partition by department order by units desc, sku) as place
-            from read_parquet($book) join sold using (sku, zone)
+                row_number() over (partition by department order by units desc, sku) as rank
+            from read_parquet($book) join sales using (sku, zone)
         )
-        select sku, zone, name from ranked where place = 1 order by units desc, sku limit $count
+        select sku, zone, name from ranked where rank = 1 order by units desc, sku limit $count
         """,
         forecast=str(settings.bundle / "forecast.parquet"),
         book=str(settings.bundle / "price_book.parquet"),
@@ -61,22 +72,22 @@ def _best_sellers(settings: Settings) -> list[tuple[str, str, str]]:
     )
 
 
-def _most_elastic(settings: Settings) -> list[tuple[str, str, str]]:
-    told = read_json(settings.bundle / "response.json")
-    felt = told["elasticities"]["everyone"]["elasticity"]
-    ranked = sorted(zip(felt, told["vocabularies"]["series"], strict=True))
-    return [_named(settings, *series) for _, series in ranked[:MOST_ELASTIC]]
+def _most_elastic(settings: Settings) -> list[Sku]:
+    response = read_json(settings.bundle / "response.json")
+    elasticities = response["elasticities"]["everyone"]["elasticity"]
+    ranked = sorted(zip(elasticities, response["vocabularies"]["series"], strict=True))
+    return [_with_name(settings, *series) for _, series in ranked[:MOST_ELASTIC]]
 
 
-def _named(settings: Settings, sku: str, zone: str) -> tuple[str, str, str]:
+def _with_name(settings: Settings, sku: str, zone: str) -> Sku:
     query = "select name from read_parquet($book) where sku = $sku and zone = $zone"
     book = str(settings.bundle / "price_book.parquet")
-    ((name,),) = _ask(query, book=book, sku=sku, zone=zone)
+    ((name,),) = _query(query, book=book, sku=sku, zone=zone)
     return sku, zone, name
 
 
-def _not_modelled(settings: Settings) -> list[tuple[str, str, str]]:
-    return _ask(
+def _skus_without_model(settings: Settings) -> list[Sku]:
+    return _query(
         """
         select sku, zone, name from read_parquet($book)
         where not modelled and list_price > 0 order by list_price desc, sku limit 1
@@ -88,8 +99,8 @@ def _not_modelled(settings: Settings) -> list[tuple[str, str, str]]:
 def _shoppers(settings: Settings) -> list[tuple[str, str]]:
     path = settings.features / "shopper.parquet"
     if not path.exists():
-        return []
-    return _ask(
+        return []  # the shop's orders name no customers
+    return _query(
         """
         with latest as (
             select customer_id, segment, spend_13 from read_parquet($shoppers)
@@ -105,7 +116,7 @@ def _shoppers(settings: Settings) -> list[tuple[str, str]]:
     )
 
 
-def _ask(query: str, **values: Any) -> list[Any]:
+def _query(query: str, **values: Any) -> list[Any]:
     import duckdb
 
     with duckdb.connect() as con:

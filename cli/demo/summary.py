@@ -1,4 +1,4 @@
-"""What a run of the demo came to, as tables a person can read. It reads the stages' reports."""
+"""The summary of a demo run: tables made from the reports of the stages."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.demo.progress import Step
+from cli.verdicts import verdict_table
 from pricebook.config import Settings
 from pricebook.files import read_json
 
@@ -19,8 +20,14 @@ ALERTS_SHOWN = 15
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A quote that was asked for: who, of what, and the reply."""
+class SampleQuote:
+    """A quote that the service returned.
+
+    Attributes:
+        name: the sku's name.
+        shopper: the shopper in words.
+        quote: the body of the response.
+    """
 
     name: str
     shopper: str
@@ -29,7 +36,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Money:
-    """How amounts in minor units are written."""
+    """Formats amounts of minor units, such as cents."""
 
     currency: str
     digits: int
@@ -42,18 +49,18 @@ def print_summary(
     console: Console,
     settings: Settings,
     steps: Iterable[Step],
-    asked: Sequence[Asked],
+    samples: Sequence[SampleQuote],
     forecast: Mapping[str, Any],
 ) -> None:
-    """Print the whole of it, section by section."""
+    """Print all sections of the summary."""
     bundle = read_json(settings.bundle / "bundle.json")
     money = Money(bundle["currency"], bundle["minor_digits"])
     for section in (
         rows(_report("ingest", settings), _report("validate", settings)),
         alerts(settings),
         models(_report("train-demand", settings), _report("train-response", settings)),
-        verdict(_report("gate", settings)),
-        quotes(asked, money),
+        verdict_table(_report("gate", settings)),
+        quotes(samples, money),
         outlook(forecast, money),
         timings(steps),
     ):
@@ -62,36 +69,38 @@ def print_summary(
 
 
 def rows(read: Mapping[str, int], checked: Mapping[str, Any]) -> RenderableType:
-    """Rows in, validated and quarantined, by table; and that none was lost."""
+    """Rows read, validated and quarantined, by table, and whether any row is missing."""
     table = _table("Rows", "table", ">in", ">validated", ">quarantined", "by reason")
-    for name, of in checked["tables"].items():
-        reasons = "\n".join(f"{check}  {count:,}" for check, count in of["reasons"].items())
-        counts = (f"{of[key]:,}" for key in ("rows", "validated", "quarantined"))
-        table.add_row(name, *counts, reasons)
-    lost = [
-        f"{name}: {read.get(name, 0):,} read, {of['validated'] + of['quarantined']:,} accounted for"
-        for name, of in checked["tables"].items()
-        if read.get(name, 0) != of["validated"] + of["quarantined"]
-    ]
-    kept = Text("Every row read is validated or quarantined.", "green")
-    return Group(table, Text("Rows are lost! " + "; ".join(lost), "bold red") if lost else kept)
+    missing = []
+    for name, counts in checked["tables"].items():
+        reasons = "\n".join(f"{check}  {count:,}" for check, count in counts["reasons"].items())
+        columns = (f"{counts[key]:,}" for key in ("rows", "validated", "quarantined"))
+        table.add_row(name, *columns, reasons)
+        total = counts["validated"] + counts["quarantined"]
+        if read.get(name, 0) != total:
+            missing.append(f"{name}: {read.get(name, 0):,} read, {total:,} accounted for")
+    if missing:
+        return Group(table, Text("Rows are missing! " + "; ".join(missing), "bold red"))
+    return Group(table, Text("Every row read is validated or quarantined.", "green"))
 
 
 def alerts(settings: Settings) -> RenderableType:
-    """The gravest alerts of the ledger."""
+    """The most severe alerts of the ledger."""
     from ledger import list_alerts, open_ledger
 
-    found = list_alerts(open_ledger(settings.ledger))
-    table = _table(f"Alerts: {len(found)}", "check", "severity", ">count", "why")
-    for alert in found[:ALERTS_SHOWN]:
+    all_alerts = list_alerts(open_ledger(settings.ledger))
+    table = _table(f"Alerts: {len(all_alerts)}", "check", "severity", ">count", "why")
+    for alert in all_alerts[:ALERTS_SHOWN]:
         table.add_row(alert.check, str(alert.severity), f"{alert.count:,}", alert.why)
-    more = len(found) - ALERTS_SHOWN
-    return Group(table, Text(f"and {more} more: pricebook alerts list")) if more > 0 else table
+    hidden = len(all_alerts) - ALERTS_SHOWN
+    if hidden > 0:
+        return Group(table, Text(f"and {hidden} more: pricebook alerts list"))
+    return table
 
 
 def models(demand: Mapping[str, Any], response: Mapping[str, Any]) -> RenderableType:
-    """Forecast error against the four-week mean, and the elasticities."""
-    error, slope = demand["metrics"], response["metrics"]
+    """The forecast error, compared with a four-week mean, and the elasticities."""
+    error, price = demand["metrics"], response["metrics"]
     gain = 1 - error["wape"] / error["wape_four_period_mean"]
     table = _table("Models", "figure", "value", "")
     table.add_row(
@@ -103,36 +112,24 @@ def models(demand: Mapping[str, Any], response: Mapping[str, Any]) -> Renderable
     table.add_row("80 % interval covers", f"{error['coverage_80']:.0%}", "of the held-out periods")
     table.add_row(
         "elasticity, mean",
-        f"{slope['elasticity_mean']:.2f}",
-        f"80 % of the series {slope['elasticity_p10']:.2f} to {slope['elasticity_p90']:.2f}",
+        f"{price['elasticity_mean']:.2f}",
+        f"80 % of the series {price['elasticity_p10']:.2f} to {price['elasticity_p90']:.2f}",
     )
     table.add_row(
         "negative elasticities",
-        f"{slope['share_negative']:.0%}",
-        f"median standard error {slope['stderr_median']:.2f}",
+        f"{price['share_negative']:.0%}",
+        f"median standard error {price['stderr_median']:.2f}",
     )
     return table
 
 
-def verdict(found: Mapping[str, Any]) -> RenderableType:
-    """The gate's checks, each with its figure and the bar it had to keep."""
-    word, colour = ("passed", "green") if found["passed"] else ("refused", "red")
-    table = _table(f"Verdict: {word}", "check", "", ">figure", ">bar", "reason")
-    table.title_style = f"bold {colour}"
-    for check in found["checks"]:
-        mark = Text("pass", "green") if check["passed"] else Text("FAIL", "bold red")
-        figures = (f"{check[key]:.4g}" for key in ("figure", "bar"))
-        table.add_row(check["name"], mark, *figures, check["reason"])
-    return table
-
-
-def quotes(asked: Sequence[Asked], money: Money) -> RenderableType:
-    """Each quote, and why it is what it is."""
+def quotes(samples: Sequence[SampleQuote], money: Money) -> RenderableType:
+    """Each quote with the reasons for its price."""
     table = _table(f"Quotes ({money.currency})", "sku", "shopper", ">list", ">price", "reasons")
-    for one in asked:
-        amounts = (money(one.quote[key]) for key in ("list_price", "price"))
-        reasons = "\n".join(_reason(reason, money) for reason in one.quote["reasons"])
-        table.add_row(one.name, one.shopper, *amounts, reasons)
+    for sample in samples:
+        amounts = (money(sample.quote[key]) for key in ("list_price", "price"))
+        reasons = "\n".join(_reason(reason, money) for reason in sample.quote["reasons"])
+        table.add_row(sample.name, sample.shopper, *amounts, reasons)
     return table
 
 
@@ -144,8 +141,8 @@ def _reason(reason: Mapping[str, Any], money: Money) -> str:
 
 def outlook(forecast: Mapping[str, Any], money: Money) -> RenderableType:
     """A forecast, with its 80 % interval."""
-    at = money(forecast["price"])
-    title = f"Forecast: {forecast['sku']} at {at} {forecast['currency']}"
+    price = money(forecast["price"])
+    title = f"Forecast: {forecast['sku']} at {price} {forecast['currency']}"
     table = _table(title, "period", ">units", ">80 % interval")
     for step in forecast["steps"]:
         low, high = step["quantiles"]["q10"], step["quantiles"]["q90"]
@@ -163,10 +160,11 @@ def timings(steps: Iterable[Step]) -> RenderableType:
 
 
 def _table(title: str, *columns: str) -> Table:
+    """A table. A column whose heading starts with `>` is aligned to the right."""
     table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
     for column in columns:
-        right = column.startswith(">")
-        table.add_column(column.removeprefix(">"), justify="right" if right else "left")
+        is_right = column.startswith(">")
+        table.add_column(column.removeprefix(">"), justify="right" if is_right else "left")
     return table
 
 

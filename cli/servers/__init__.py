@@ -1,77 +1,63 @@
-"""up, down, status: Airflow and the price service of one home."""
+"""The servers of one home: Airflow, MLflow's web page, and the price service."""
 
 from __future__ import annotations
 
-from cli.servers import airflow_server, price_service
-from cli.servers.launch import (
-    Tell,
-    alone,
-    claim,
-    forget,
-    interruptible,
-    names_up,
-    recorded,
-    start,
-    stop_since,
-)
-from cli.servers.processes import stop
+from cli.servers import airflow_server, mlflow_server, price_service
+from cli.servers.launch import Echo, ServerPlan, sigterm_as_interrupt, start, stop_server
+from cli.servers.records import exclusive_lock, load_servers
 from pricebook.config import Settings
 
 
-def up(settings: Settings, tell: Tell = print) -> None:
-    """Start Airflow and, once there is a champion, the price service; say where they are.
+def up(settings: Settings, echo: Echo = print) -> None:
+    """Start Airflow, MLflow and, if there is a champion, the price service; print their addresses.
 
-    Interrupted or failing, it stops what it started.
+    A failure or an interrupt stops what this call started.
 
     Raises:
         ServiceError: a port is taken, a server did not start, or another command is starting them.
     """
-    before = names_up(settings)
-    with interruptible():
-        try:
-            _up(settings, tell)
-        except BaseException:
-            stop_since(before, settings, tell)
-            raise
-
-
-def _up(settings: Settings, tell: Tell) -> None:
-    plans = [airflow_server.plan(settings)]
-    if price_service.champion(settings):
-        plans.append(price_service.plan(settings))
-    for plan in plans:
-        if plan.name not in recorded(settings):  # a port taken is told before anything starts
-            claim(plan)
-    servers = {plan.name: start(plan, settings, tell) for plan in plans}
-    tell(airflow_server.welcome(settings, servers["airflow"].url))
-    if service := servers.get("price service"):
-        tell(price_service.welcome(service.url))
+    with sigterm_as_interrupt():
+        servers = start(_plans(settings), settings, echo)
+    echo(airflow_server.welcome(settings, servers["airflow"].url))
+    echo(mlflow_server.welcome(servers["mlflow"].url if "mlflow" in servers else settings.mlflow))
+    if "price service" in servers:
+        echo(price_service.welcome(servers["price service"].url))
     else:
-        tell("price service: no champion yet. Trigger refresh and retrain, then up again.")
+        echo(
+            "price service: not started, because there is no champion yet. "
+            "Trigger refresh and then retrain in Airflow, then run `pricebook up` again."
+        )
 
 
-def down(settings: Settings, tell: Tell = print) -> None:
-    """Stop every process that was started in this home.
+def _plans(settings: Settings) -> list[ServerPlan]:
+    plans = [airflow_server.plan(settings)]
+    if not mlflow_server.runs_elsewhere(settings):
+        plans.insert(0, mlflow_server.plan(settings))
+    if price_service.has_champion(settings):
+        plans.append(price_service.plan(settings))
+    return plans
+
+
+def down(settings: Settings, echo: Echo = print) -> None:
+    """Stop every server that was started in this home.
 
     Raises:
         ServiceError: another command is starting them now.
     """
-    with alone(settings):
-        servers = recorded(settings)
+    with exclusive_lock(settings):
+        servers = load_servers(settings)
         for server in servers.values():
-            count = stop(server.processes, server.mark)
-            tell(f"{server.name}: stopped, {count} processes")
-            forget(server.name, settings)
+            echo(f"{server.name}: stopped, {stop_server(server, settings)} processes")
     if not servers:
-        tell(f"Nothing is up in {settings.home.resolve()}.")
+        echo(f"Nothing is running in {settings.home.resolve()}.")
 
 
-def status(settings: Settings, tell: Tell = print) -> None:
-    """Say what is up, where, and what has ended by itself."""
-    servers = recorded(settings)
+def status(settings: Settings, echo: Echo = print) -> None:
+    """Print which servers run, where, and which of their processes have ended."""
+    servers = load_servers(settings)
     for server in servers.values():
-        tell(f"{server.name}: {'up' if server.up else 'not up'} at {server.url}")
+        echo(f"{server.name}: {'up' if server.running else 'not up'} at {server.url}")
         for process in server.processes:
-            tell(f"  {process.name}: {'running' if process.alive else 'ended'}, pid {process.pid}")
+            echo(f"  {process.name}: {'running' if process.alive else 'ended'}, pid {process.pid}")
     if not servers:
-        tell(f"Nothing is up in {settings.home.resolve()}.")
+        echo(f"Nothing is running in {settings.home.resolve()}.")

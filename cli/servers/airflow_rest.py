@@ -1,4 +1,4 @@
-"""Airflow's REST API, as much of it as a person at a shell would use."""
+"""A client for the few calls of Airflow's REST API that the demo needs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,14 @@ from pricebook.errors import ServiceError
 
 @dataclass(frozen=True)
 class Task:
-    """A task of a run; `seconds` is None before it starts."""
+    """A task of a DAG run.
+
+    Attributes:
+        task_id: such as `train.demand`.
+        state: such as `running`; `waiting` if Airflow has not looked at it yet.
+        attempt: the number of the latest try, from 1.
+        seconds: how long it has run; None before it starts.
+    """
 
     task_id: str
     state: str
@@ -23,21 +30,21 @@ class Task:
 
     @property
     def label(self) -> str:
-        """Its name as the command line has it: train demand, not train.demand."""
+        """The words of its command: `train demand`."""
         return self.task_id.replace(".", " ")
 
 
 class AirflowRest:
-    """A client with a token. Close it, or use it as a context.
+    """A client that has logged in. Use it as a context manager.
 
     Raises:
-        ServiceError: Airflow cannot be reached, or answers with an error.
+        ServiceError: Airflow cannot be reached, or responds with an error.
     """
 
     def __init__(self, url: str, user: str, password: str) -> None:
         self._http = httpx.Client(base_url=url, timeout=20)
         try:
-            token = self._ask("POST", "/auth/token", {"username": user, "password": password})
+            token = self._request("POST", "/auth/token", {"username": user, "password": password})
         except ServiceError:
             self._http.close()
             raise
@@ -50,53 +57,56 @@ class AirflowRest:
         self._http.close()
 
     def dags(self) -> set[str]:
-        """The DAGs Airflow has parsed."""
-        return {one["dag_id"] for one in self._ask("GET", "/api/v2/dags")["dags"]}
+        """The ids of the DAGs that Airflow has parsed."""
+        return {dag["dag_id"] for dag in self._request("GET", "/api/v2/dags")["dags"]}
 
     def import_errors(self) -> dict[str, str]:
-        """What kept a DAG file from being imported, by file."""
-        found = self._ask("GET", "/api/v2/importErrors")["import_errors"]
-        return {one["filename"]: one["stack_trace"].strip() for one in found}
+        """The stack traces of DAG files that cannot be imported, by file."""
+        errors = self._request("GET", "/api/v2/importErrors")["import_errors"]
+        return {error["filename"]: error["stack_trace"].strip() for error in errors}
 
     def is_paused(self, dag: str) -> bool:
-        return bool(self._ask("GET", f"/api/v2/dags/{dag}")["is_paused"])
+        return bool(self._request("GET", f"/api/v2/dags/{dag}")["is_paused"])
 
     def pause(self, dag: str, paused: bool) -> None:
-        self._ask("PATCH", f"/api/v2/dags/{dag}", {"is_paused": paused})
+        self._request("PATCH", f"/api/v2/dags/{dag}", {"is_paused": paused})
 
     def trigger(self, dag: str, form: Mapping[str, Any]) -> str:
-        """Start a run with the form filled in so. Gives its id."""
+        """Start a run with these values in the trigger form. Returns the run's id."""
         body = {"logical_date": None, "conf": dict(form)}
-        return str(self._ask("POST", f"/api/v2/dags/{dag}/dagRuns", body)["dag_run_id"])
+        return str(self._request("POST", f"/api/v2/dags/{dag}/dagRuns", body)["dag_run_id"])
 
     def state(self, dag: str, run: str) -> str:
-        return str(self._ask("GET", f"/api/v2/dags/{dag}/dagRuns/{run}")["state"])
+        return str(self._request("GET", f"/api/v2/dags/{dag}/dagRuns/{run}")["state"])
 
     def tasks(self, dag: str, run: str) -> list[Task]:
         """The run's tasks, in the order they started."""
-        found = self._ask("GET", f"/api/v2/dags/{dag}/dagRuns/{run}/taskInstances")
-        rows = sorted(found["task_instances"], key=lambda one: one["start_date"] or "9")
-        return [_task(one) for one in rows]
+        path = f"/api/v2/dags/{dag}/dagRuns/{run}/taskInstances"
+        rows = self._request("GET", path)["task_instances"]
+        rows.sort(key=lambda row: row["start_date"] or "9")  # not started: after every date
+        return [_task(row) for row in rows]
 
     def log(self, dag: str, run: str, task: Task) -> list[str]:
-        """The lines of the task's last attempt, without Airflow's own headings."""
+        """The log lines of the task's latest try, without Airflow's own headings."""
         path = f"/api/v2/dags/{dag}/dagRuns/{run}/taskInstances/{task.task_id}/logs"
-        found = self._ask("GET", f"{path}/{max(task.attempt, 1)}")
-        lines = [_line(one) for one in found["content"]]
+        entries = self._request("GET", f"{path}/{max(task.attempt, 1)}")["content"]
+        lines = [_log_line(entry) for entry in entries]
         return [line for line in lines if line and not line.startswith("::")]
 
-    def _ask(self, verb: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+    def _request(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         try:
-            answer = self._http.request(verb, path, json=body)
+            response = self._http.request(method, path, json=body)
         except httpx.HTTPError as error:
             raise ServiceError(
-                f"Airflow does not answer {verb} {self._http.base_url}{path}. Received: {error!r}"
+                f"Airflow at {self._http.base_url} does not respond to {method} {path}. "
+                f"Received: {error!r}"
             ) from error
-        if answer.is_error:
+        if response.is_error:
             raise ServiceError(
-                f"Airflow refuses {verb} {path}. Received: {answer.status_code} {answer.text[:500]}"
+                f"Airflow refuses {method} {path}. "
+                f"Received: {response.status_code} {response.text[:500]}"
             )
-        return answer.json()
+        return response.json()
 
 
 def _task(row: Mapping[str, Any]) -> Task:
@@ -113,15 +123,16 @@ def _seconds(row: Mapping[str, Any]) -> float | None:
         return float(row["duration"])
     if row["start_date"] is None:
         return None
-    began = datetime.fromisoformat(row["start_date"])
-    return (datetime.now(began.tzinfo) - began).total_seconds()
+    start = datetime.fromisoformat(row["start_date"])
+    return (datetime.now(start.tzinfo) - start).total_seconds()
 
 
-def _line(entry: str | Mapping[str, Any]) -> str:
+def _log_line(entry: str | Mapping[str, Any]) -> str:
     if isinstance(entry, str):
         return entry
     line = str(entry.get("event", ""))
     for cause in entry.get("error_detail") or ():
-        if (told := str(cause.get("exc_value", ""))) not in line:
-            line += f" {cause.get('exc_type', '')}: {told}"
+        message = str(cause.get("exc_value", ""))
+        if message not in line:
+            line += f" {cause.get('exc_type', '')}: {message}"
     return line

@@ -1,40 +1,50 @@
-"""Starting a server and finding it again: it outlives the command, and is ready when that returns.
-
-`servers.json` in the home says what was started; it is written before the first process and after
-each one, so that whatever interrupts a start, `down` finds everything. A lock keeps two commands
-from starting the same home at once.
-"""
+"""Start servers that outlive the command, wait until they are ready, and stop them."""
 
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
 import socket
-import subprocess
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from cli.servers.processes import MARK, Process, spawn, stop
+from cli.servers.processes import MARK, spawn, stop
+from cli.servers.records import (
+    Server,
+    exclusive_lock,
+    load_servers,
+    remove_server,
+    running_servers,
+    save_server,
+)
 from pricebook.config import Settings
 from pricebook.errors import ServiceError
-from pricebook.files import read_json, write_json
 
-Tell = Callable[[str], None]
+Echo = Callable[[str], None]  # prints one line for the person who waits
 
-POLL = 0.25  # seconds between two looks at a starting server
+POLL_INTERVAL = 0.25  # seconds between two checks of a starting server
 
 
 @dataclass(frozen=True)
-class Plan:
+class ServerPlan:
     """How to start a server.
 
-    `commands` are its processes by name; `prepare` runs to its end before them. `pending` says what
-    is not ready yet (nothing: all is), given the epoch second at which the start began.
+    Attributes:
+        name: its name in messages.
+        url: where it will listen.
+        address: host and port, to check that the port is free.
+        port_setting: the environment variable that chooses another port.
+        commands: the commands of its processes, by name.
+        environment: all environment variables of its processes.
+        pending: returns what is not ready yet, or "" when the server is ready. It receives the time
+            at which the start began, in seconds since the epoch.
+        prepare: runs to its end before the processes start; it receives a log file.
+        late_commands: like `commands`, but started once the server is ready, without waiting.
+        patience: how long the server may take to be ready, in seconds.
     """
 
     name: str
@@ -44,113 +54,84 @@ class Plan:
     commands: Mapping[str, list[str]]
     environment: Mapping[str, str]
     pending: Callable[[float], str]
-    prepare: Sequence[str] = ()
-    patience: float = 180.0  # seconds
+    prepare: Callable[[Path], None] | None = None
+    late_commands: Mapping[str, list[str]] = field(default_factory=dict)
+    patience: float = 180.0
 
 
-@dataclass(frozen=True)
-class Server:
-    """A server that was started, where it is, its params file, and the mark of its processes."""
+def start(plans: Sequence[ServerPlan], settings: Settings, echo: Echo) -> dict[str, Server]:
+    """Start servers side by side and wait until all are ready. A running one is left as it is.
 
-    name: str
-    url: str
-    params: str
-    mark: str
-    processes: tuple[Process, ...] = ()
+    A failure or an interrupt stops the servers that this call started.
 
-    @property
-    def up(self) -> bool:
-        return bool(self.processes) and all(process.alive for process in self.processes)
-
-
-def start(plan: Plan, settings: Settings, tell: Tell) -> Server:
-    """Start a server and wait until it is ready; one that is up already is left as it is.
+    Returns:
+        the servers of this home, by name.
 
     Raises:
-        ServiceError: its port is taken, a process of it ended, it is not ready in time, or it is up
-            for another shop.
+        ServiceError: a port is taken, a process ended, a server is not ready in time, or it already
+            runs for another shop; or another command is starting servers.
     """
-    with alone(settings):
-        known = recorded(settings).get(plan.name)
-        if known and known.up:
-            _same_shop(known, settings)
-            tell(f"{plan.name}: already up at {known.url}")
-            return known
-        if known:
-            tell(f"{plan.name}: clearing away what is left of an earlier start")
-            stop_server(known, settings)
-        claim(plan)
+    with exclusive_lock(settings):
+        before = set(running_servers(settings))
+        plans = [plan for plan in plans if not _is_running(plan, settings, echo)]
+        for plan in plans:
+            check_port(plan)
         try:
-            return _start(plan, settings, tell)
-        except BaseException:
-            if begun := recorded(settings).get(plan.name):
-                tell(f"{plan.name}: stopping what was started")
-                stop_server(begun, settings)
+            for plan in plans:
+                _launch(plan, settings, echo)
+            for plan in plans:
+                _wait(plan, settings, echo)
+        except BaseException:  # Ctrl-C as well
+            stop_others(before, settings, echo)
             raise
+        return load_servers(settings)
 
 
-def names_up(settings: Settings) -> set[str]:
-    """The servers of this home that are up."""
-    return {name for name, server in recorded(settings).items() if server.up}
-
-
-def stop_since(before: set[str], settings: Settings, tell: Tell) -> None:
-    """Stop the servers that were not up `before`."""
-    for name, server in recorded(settings).items():
-        if name not in before:
-            tell(f"{name}: stopping")
+def stop_others(keep: Collection[str], settings: Settings, echo: Echo) -> None:
+    """Stop the servers of this home whose names are not in `keep`."""
+    for name, server in load_servers(settings).items():
+        if name not in keep:
+            echo(f"{name}: stopping")
             stop_server(server, settings)
 
 
-def stop_server(server: Server, settings: Settings) -> None:
-    """Stop a server's processes and forget it."""
-    stop(server.processes, server.mark)
-    forget(server.name, settings)
-
-
-def recorded(settings: Settings) -> dict[str, Server]:
-    """The servers started in this home, by name, whether they still run or not."""
-    path = _record(settings)
-    if not path.exists():
-        return {}
-    return {
-        name: Server(
-            name,
-            entry["url"],
-            entry["params"],
-            entry["mark"],
-            tuple(Process(**one) for one in entry["processes"]),
-        )
-        for name, entry in read_json(path).items()
-    }
+def stop_server(server: Server, settings: Settings) -> int:
+    """Stop a server and remove it from the record. Returns the number of its processes."""
+    count = stop(server.processes, server.mark)
+    remove_server(server.name, settings)
+    return count
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    """This environment, with the settings as PRICEBOOK_* variables for the processes started."""
-    here = settings.model_copy(
+    """This process's environment, with the settings as PRICEBOOK_* variables.
+
+    Paths are absolute, because a server may have another working folder.
+    """
+    absolute = settings.model_copy(
         update={"home": settings.home.resolve(), "params": settings.params.resolve()}
     )
-    given = {
+    variables = {
         f"PRICEBOOK_{name.upper()}": str(value)
-        for name, value in here.model_dump().items()
+        for name, value in absolute.model_dump().items()
         if value is not None
     }
-    return {**os.environ, **given}
+    return {**os.environ, **variables}
 
 
 @contextmanager
-def interruptible() -> Iterator[None]:
-    """Let TERM interrupt like Ctrl-C, so that what was started is stopped either way."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+def sigterm_as_interrupt() -> Iterator[None]:
+    """Raise KeyboardInterrupt on TERM, too, so that clean-up code runs."""
+    handler = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGTERM, handler)
 
 
 def port_is_free(host: str, port: int) -> bool:
-    """Whether a server could listen there."""
+    """Whether a server could listen on the port."""
     with socket.socket() as probe:
+        # As servers do: a port that still has closing connections counts as free.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
@@ -159,76 +140,7 @@ def port_is_free(host: str, port: int) -> bool:
     return True
 
 
-def logs(settings: Settings) -> Path:
-    """Where the servers' own output goes."""
-    return settings.state / "logs"
-
-
-def _params(settings: Settings) -> str:
-    return str(settings.params.resolve())
-
-
-def _same_shop(server: Server, settings: Settings) -> None:
-    if server.params != _params(settings):
-        raise ServiceError(
-            f"{server.name} of this home is up with {server.params}; `pricebook down` first, or "
-            f"choose another PRICEBOOK_HOME. Received: {_params(settings)}"
-        )
-
-
-def _start(plan: Plan, settings: Settings, tell: Tell) -> Server:
-    began = time.time()
-    server = Server(plan.name, plan.url, _params(settings), uuid.uuid4().hex)
-    _remember(server, settings)
-    if plan.prepare:
-        tell(f"{plan.name}: preparing its database")
-        _prepare(plan, logs(settings) / f"{plan.name}-prepare.log")
-    for name, command in plan.commands.items():
-        log = logs(settings) / f"{name}.log"
-        log.unlink(missing_ok=True)
-        process = spawn(name, command, {**plan.environment, MARK: server.mark}, log)
-        server = replace(server, processes=(*server.processes, process))
-        _remember(server, settings)
-    _wait(plan, server, settings, tell)
-    tell(f"{plan.name}: up after {time.time() - began:.0f} s")
-    return server
-
-
-def _prepare(plan: Plan, log: Path) -> None:
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("w") as output:
-        done = subprocess.run(
-            plan.prepare,
-            env=dict(plan.environment),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            check=False,
-        )
-    if done.returncode:
-        raise ServiceError(f"{plan.name} could not prepare its database. {_tail(log)}")
-
-
-def _wait(plan: Plan, server: Server, settings: Settings, tell: Tell) -> None:
-    began, told = server.processes[0].began, ""
-    deadline = time.monotonic() + plan.patience
-    while pending := plan.pending(began):
-        for process in server.processes:
-            if not process.alive:
-                log = logs(settings) / f"{process.name}.log"
-                raise ServiceError(f"{process.name} ended while starting. {_tail(log)}")
-        if time.monotonic() > deadline:
-            raise ServiceError(
-                f"{plan.name} is not ready after {plan.patience:.0f} s; its logs are in "
-                f"{logs(settings)}. Received: still waiting for {pending}"
-            )
-        if pending != told:
-            tell(f"{plan.name}: waiting for {pending}")
-            told = pending
-        time.sleep(POLL)
-
-
-def claim(plan: Plan) -> None:
+def check_port(plan: ServerPlan) -> None:
     """Check that the server can have its port.
 
     Raises:
@@ -237,44 +149,80 @@ def claim(plan: Plan) -> None:
     host, port = plan.address
     if not port_is_free(host, port):
         raise ServiceError(
-            f"{plan.name} cannot listen on {host}: another program has the port. Choose another "
+            f"{plan.name} cannot listen on {host}: another program uses the port. Choose another "
             f"with {plan.port_setting}. Received: {port}"
         )
 
 
-def _tail(log: Path, lines: int = 12) -> str:
+def log_folder(settings: Settings) -> Path:
+    """The folder of the servers' own output."""
+    return settings.state / "logs"
+
+
+def log_tail(log: Path, lines: int = 12) -> str:
+    """The last lines of a log file, with a heading."""
     text = log.read_text(errors="replace").splitlines()[-lines:] if log.exists() else []
     return f"The end of {log}:\n" + "\n".join(text)
 
 
-@contextmanager
-def alone(settings: Settings) -> Iterator[None]:
-    settings.state.mkdir(parents=True, exist_ok=True)
-    with (settings.state / "servers.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+def _is_running(plan: ServerPlan, settings: Settings, echo: Echo) -> bool:
+    server = load_servers(settings).get(plan.name)
+    if server is None:
+        return False
+    if not server.running:
+        echo(f"{plan.name}: stopping what is left of an earlier start")
+        stop_server(server, settings)
+        return False
+    if server.params != str(settings.params.resolve()):
+        raise ServiceError(
+            f"{server.name} of this home already runs with {server.params}. Stop it with "
+            "`pricebook down`, or choose another PRICEBOOK_HOME. "
+            f"Received: {settings.params.resolve()}"
+        )
+    echo(f"{plan.name}: already running at {server.url}")
+    return True
+
+
+def _launch(plan: ServerPlan, settings: Settings, echo: Echo) -> None:
+    server = Server(plan.name, plan.url, str(settings.params.resolve()), uuid.uuid4().hex)
+    save_server(server, settings)
+    if plan.prepare:
+        echo(f"{plan.name}: preparing its database")
+        plan.prepare(log_folder(settings) / f"{plan.name}-prepare.log")
+    _spawn_all(plan, plan.commands, settings)
+
+
+def _spawn_all(plan: ServerPlan, commands: Mapping[str, list[str]], settings: Settings) -> None:
+    server = load_servers(settings)[plan.name]
+    for name, command in commands.items():
+        log = log_folder(settings) / f"{name}.log"
+        log.unlink(missing_ok=True)
+        process = spawn(name, command, {**plan.environment, MARK: server.mark}, log)
+        server = replace(server, processes=(*server.processes, process))
+        save_server(server, settings)  # after each process: an interrupt leaves none unrecorded
+
+
+def _wait(plan: ServerPlan, settings: Settings, echo: Echo) -> None:
+    server = load_servers(settings)[plan.name]
+    began, message = server.processes[0].began, ""
+    deadline = time.monotonic() + plan.patience
+    while pending := plan.pending(began):
+        _check_processes(server, settings)
+        if time.monotonic() > deadline:
             raise ServiceError(
-                "Another command is starting or stopping the servers of this home; wait for it, or "
-                f"interrupt it. Received: {settings.home.resolve()}"
-            ) from None
-        yield
+                f"{plan.name} is not ready after {plan.patience:.0f} s. Its logs are in "
+                f"{log_folder(settings)}. Received: still waiting for {pending}"
+            )
+        if pending != message:
+            echo(f"{plan.name}: waiting for {pending}")
+            message = pending
+        time.sleep(POLL_INTERVAL)
+    _spawn_all(plan, plan.late_commands, settings)
+    echo(f"{plan.name}: ready after {time.time() - began:.0f} s")
 
 
-def _record(settings: Settings) -> Path:
-    return settings.state / "servers.json"
-
-
-def _remember(server: Server, settings: Settings) -> None:
-    _write(recorded(settings) | {server.name: server}, settings)
-
-
-def forget(name: str, settings: Settings) -> None:
-    _write({key: one for key, one in recorded(settings).items() if key != name}, settings)
-
-
-def _write(servers: dict[str, Server], settings: Settings) -> None:
-    if servers:
-        write_json(_record(settings), {name: asdict(one) for name, one in servers.items()})
-    else:
-        _record(settings).unlink(missing_ok=True)
+def _check_processes(server: Server, settings: Settings) -> None:
+    for process in server.processes:
+        if not process.alive:
+            log = log_folder(settings) / f"{process.name}.log"
+            raise ServiceError(f"{process.name} ended while starting. {log_tail(log)}")

@@ -1,4 +1,4 @@
-"""The price service as one home runs it, and a client for it. It is reached over HTTP only."""
+"""The price service of one home: how to start it, and a client. It is reached over HTTP only."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import Any
 
 import httpx
 
-from cli.servers.launch import Plan, environment
+from cli.servers.launch import ServerPlan, environment
 from pricebook.config import REPO_ROOT, Settings
 from pricebook.errors import ServiceError
 
 SERVICE = "serving.service:PricebookService"
 
 
-def plan(settings: Settings) -> Plan:
+def plan(settings: Settings) -> ServerPlan:
     """How to start the price service in this home."""
-    return Plan(
+    return ServerPlan(
         name="price service",
         url=url(settings),
         address=(settings.host, settings.service_port),
@@ -34,40 +34,42 @@ def url(settings: Settings) -> str:
     return f"http://{settings.host}:{settings.service_port}"
 
 
-def welcome(at: str) -> str:
-    """What to tell a person once it is up."""
-    return f"price service: {at}  POST /quote, /quotes, /forecast; the page has examples"
+def welcome(address: str) -> str:
+    """A line with its address and what is there."""
+    return f"price service: {address}  POST /quote, /quotes, /forecast; the page has examples"
 
 
-def champion(settings: Settings) -> bool:
+def has_champion(settings: Settings) -> bool:
     """Whether there is a model pair to serve."""
     return (settings.bundle / "bundle.json").exists()
 
 
-def ask(at: str, route: str, body: Mapping[str, Any]) -> Any:
-    """POST `body` to a route of the service at `at`.
+def post(address: str, route: str, body: Mapping[str, Any]) -> Any:
+    """POST `body` to a route of the service at `address`. Returns the decoded response.
 
     Raises:
-        ServiceError: it does not answer, or with an error.
+        ServiceError: it does not respond, or responds with an error.
     """
     try:
-        answer = httpx.post(f"{at}{route}", json=body, timeout=30)
+        response = httpx.post(f"{address}{route}", json=body, timeout=30)
     except httpx.HTTPError as error:
-        raise ServiceError(f"The price service does not answer {at}{route}. {error!r}") from error
-    if answer.is_error:
+        raise ServiceError(
+            f"The price service at {address}{route} does not respond. Received: {error!r}"
+        ) from error
+    if response.is_error:
         raise ServiceError(
             f"The price service refuses {route} {dict(body)}. "
-            f"Received: {answer.status_code} {answer.text[:500]}"
+            f"Received: {response.status_code} {response.text[:500]}"
         )
-    return answer.json()
+    return response.json()
 
 
 def _command(settings: Settings) -> list[str]:
     bentoml = str(Path(sys.executable).with_name("bentoml"))
     listen = ["--host", settings.host, "--port", str(settings.service_port)]
     built = (settings.state / "bentoml" / "bentos" / "pricebook" / "latest").exists()
-    what = ["pricebook:latest"] if built else [SERVICE, "--working-dir", str(REPO_ROOT)]
-    return [bentoml, "serve", *what, *listen]
+    source = ["pricebook:latest"] if built else [SERVICE, "--working-dir", str(REPO_ROOT)]
+    return [bentoml, "serve", *source, *listen]
 
 
 def _pending(settings: Settings) -> str:

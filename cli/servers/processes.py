@@ -1,8 +1,8 @@
-"""Processes that outlive the command that starts them, and can be found and stopped afterwards.
+"""Server processes: start them, find them again in a later command, and stop them.
 
-Each is the leader of a session of its own and carries a mark in its environment, so whatever it
-forks can be found even after the leader has died. A pid alone proves nothing (pids are recycled):
-the instant the process began is kept beside it.
+A server outlives the command that starts it, forks workers, and may crash before it is stopped.
+So a process is identified by its pid and creation time, because the kernel reuses pids, and its
+descendants are searched in three ways (see `find_family`).
 """
 
 from __future__ import annotations
@@ -18,13 +18,24 @@ import psutil  # type: ignore[import-untyped]
 
 from pricebook.errors import ServiceError
 
-MARK = "PRICEBOOK_STARTED_AS"  # a variable that says by which start a process came to be
-CLOCK_SLACK = 2.0  # seconds; the kernel's boot time, and all that is derived from it, may drift
+MARK = "PRICEBOOK_STARTED_AS"  # an environment variable that all processes of one start inherit
+
+# Seconds by which two readings of one creation time may differ: it is derived from the boot time,
+# and that moves when the system clock is adjusted.
+CLOCK_TOLERANCE = 2.0
+
+KILL_GRACE = 5.0  # seconds; after KILL only the kernel's own work remains
 
 
 @dataclass(frozen=True)
 class Process:
-    """A process we started: `pid` is its session's id too, `began` is in epoch seconds."""
+    """A process that was started here, as `servers.json` records it.
+
+    Attributes:
+        name: the name in messages and of the log file.
+        pid: the process id, and the id of the session it leads.
+        began: its creation time, in seconds since the epoch.
+    """
 
     name: str
     pid: int
@@ -32,15 +43,38 @@ class Process:
 
     @property
     def alive(self) -> bool:
-        """Whether it runs, and is not another process that was given its pid."""
-        try:
-            return _began_then(self) and not _zombie(psutil.Process(self.pid))
-        except psutil.NoSuchProcess:
+        """Whether it still runs. Another process that received its pid does not count."""
+        with suppress(psutil.NoSuchProcess):
+            process = psutil.Process(self.pid)
+            return self._is_same(process) and not _is_zombie(process)
+        return False
+
+    @property
+    def owns_session(self) -> bool:
+        """Whether processes in the session `pid` descend from this process.
+
+        The kernel does not reuse a pid while a session of that id has members. So the session is
+        ours unless another process has the pid now, or the machine restarted since.
+        """
+        if self.began < psutil.boot_time() - CLOCK_TOLERANCE:
             return False
+        try:
+            return self._is_same(psutil.Process(self.pid))
+        except psutil.NoSuchProcess:
+            return True  # the leader has ended; its children may still run
+
+    def _is_same(self, process: psutil.Process) -> bool:
+        return abs(float(process.create_time()) - self.began) < CLOCK_TOLERANCE
 
 
 def spawn(name: str, command: list[str], environment: Mapping[str, str], log: Path) -> Process:
-    """Start `command` (its first word is a path) in its own session, its output added to `log`.
+    """Start a process that outlives this one, and append its output to a log file.
+
+    Args:
+        name: its name in messages.
+        command: the path of the program, and its arguments.
+        environment: all its environment variables.
+        log: where its standard output and error go.
 
     Raises:
         ServiceError: there is no such program.
@@ -53,6 +87,8 @@ def spawn(name: str, command: list[str], environment: Mapping[str, str], log: Pa
         (os.POSIX_SPAWN_DUP2, 1, 2),
     ]
     try:
+        # A new session, so that Ctrl-C in the terminal does not reach the server. Not
+        # subprocess.Popen: it expects its child to end before the object is deleted.
         pid = os.posix_spawn(command[0], command, environment, file_actions=files, setsid=True)
     except FileNotFoundError:
         raise ServiceError(
@@ -61,107 +97,97 @@ def spawn(name: str, command: list[str], environment: Mapping[str, str], log: Pa
     return Process(name, pid, psutil.Process(pid).create_time())
 
 
-def family(processes: Iterable[Process], mark: str) -> list[psutil.Process]:
-    """Everything alive in the sessions of `processes`, what descends from it, and what is marked.
+def find_family(processes: Iterable[Process], mark: str) -> set[psutil.Process]:
+    """Find `processes` and everything they started that still runs.
 
-    The mark finds what has left its session and lost its parent. The session finds what has
-    overwritten its environment: the kernel gives no new process the id of a living session, so one
-    with this id is ours, unless its leader is a stranger or it began before the machine did.
+    No single search finds all of it:
+
+    - by session: a child whose parent has died, and that has overwritten its environment (Airflow's
+      workers set their process title, which does that);
+    - by mark: a process that has left the session and lost its parent;
+    - by parent: a process that has left the session and overwritten its environment.
     """
-    processes = list(processes)
-    _reap(processes)
-    sessions = {process.pid for process in processes if _may_live(process)}
-    found = {
-        one.pid: one
-        for one in psutil.process_iter()
-        if _session(one.pid) in sessions or _mark(one) == mark
+    sessions = {process.pid for process in processes if process.owns_session}
+    family = {
+        process
+        for process in psutil.process_iter()
+        if _session(process) in sessions or _mark(process) == mark
     }
-    for one in list(found.values()):
-        found |= {child.pid: child for child in _children(one)}
-    return [one for one in found.values() if one.pid != os.getpid() and not _zombie(one)]
+    for process in tuple(family):
+        family |= _descendants(process)
+    return {process for process in family if process.pid != os.getpid() and not _is_zombie(process)}
 
 
 def stop(processes: Iterable[Process], mark: str, graces: tuple[float, float] = (4.0, 8.0)) -> int:
-    """End the family of `processes`, politely at first.
+    """Stop `processes` and everything they started.
 
-    TERM to the leaders; after the first grace (seconds) TERM to all that is left, such as tasks a
-    leader waits for; after the second KILL.
+    1. TERM to the leaders only: a leader stops its own workers in order, but would replace a worker
+       that ends by itself.
+    2. After the first grace period, TERM to the rest, such as a task that a leader waits for.
+    3. After the second grace period, KILL.
+
+    Args:
+        processes: the leaders.
+        mark: the value of `MARK` in their environment.
+        graces: both grace periods, in seconds.
 
     Returns:
-        how many processes were ended.
+        the number of processes that were stopped.
     """
     processes = list(processes)
-    ended = {one.pid: one for one in family(processes, mark)}
+    family: set[psutil.Process] = set()
 
-    def living() -> list[psutil.Process]:
-        ended.update({one.pid: one for one in family(processes, mark)})
-        return [one for one in ended.values() if one.is_running() and not _zombie(one)]
+    def alive() -> set[psutil.Process]:
+        # Searched again each time: processes fork while they are stopped. Collected, because a
+        # process that was found by its parent cannot be found once the parent has ended.
+        family.update(find_family(processes, mark))
+        return {process for process in family if process.is_running() and not _is_zombie(process)}
 
-    leaders = {process.pid for process in processes} or set(ended)
-    _signal([one for one in living() if one.pid in leaders], "terminate")
-    for grace, last in zip(graces, ("terminate", "kill"), strict=True):
-        _wait(living, grace)
-        _signal(living(), last)
-    _wait(living, 5.0)
-    return len(ended)
-
-
-def _wait(living: Callable[[], list[psutil.Process]], grace: float) -> None:
-    deadline = time.monotonic() + grace
-    while living() and time.monotonic() < deadline:
-        time.sleep(0.1)
+    pids = {process.pid for process in processes}
+    leaders = {process for process in alive() if process.pid in pids}
+    _send("terminate", leaders or alive())
+    _wait(alive, graces[0])
+    _send("terminate", alive())
+    _wait(alive, graces[1])
+    _send("kill", alive())
+    _wait(alive, KILL_GRACE)
+    return len(family)
 
 
-def _reap(processes: Iterable[Process]) -> None:
-    """Collect leaders that have ended and are children of this very process."""
+def _wait(alive: Callable[[], set[psutil.Process]], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while (running := alive()) and time.monotonic() < deadline:
+        psutil.wait_procs(running, timeout=0.1)  # also collects those that are our own children
+
+
+def _send(signal: str, processes: Iterable[psutil.Process]) -> None:
     for process in processes:
-        with suppress(ChildProcessError):
-            os.waitpid(process.pid, os.WNOHANG)
+        with suppress(psutil.NoSuchProcess):  # psutil checks the creation time before it signals
+            getattr(process, signal)()
 
 
-def _may_live(process: Process) -> bool:
-    stranger = psutil.pid_exists(process.pid) and not _began_then(process)
-    return not stranger and process.began >= psutil.boot_time() - CLOCK_SLACK
-
-
-def _zombie(process: psutil.Process) -> bool:
+def _is_zombie(process: psutil.Process) -> bool:
+    """Whether it has ended, and only waits for its parent to collect it."""
     try:
         return bool(process.status() == psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return True
 
 
-def _began_then(process: Process) -> bool:
-    try:
-        apart = float(psutil.Process(process.pid).create_time()) - process.began
-        return abs(apart) < CLOCK_SLACK
-    except psutil.NoSuchProcess:
-        return True
-
-
-def _session(pid: int) -> int | None:
-    try:
-        return os.getsid(pid)
-    except (ProcessLookupError, PermissionError):
-        return None
+def _session(process: psutil.Process) -> int | None:
+    with suppress(ProcessLookupError, PermissionError):
+        return os.getsid(process.pid)
+    return None
 
 
 def _mark(process: psutil.Process) -> str | None:
-    try:
-        found: str | None = process.environ().get(MARK)
-    except (psutil.Error, OSError):
-        return None
-    return found
+    with suppress(psutil.Error, OSError):  # it has ended, or is another user's
+        value: str | None = process.environ().get(MARK)
+        return value
+    return None
 
 
-def _children(process: psutil.Process) -> list[psutil.Process]:
-    try:
-        return list(process.children(recursive=True))
-    except psutil.NoSuchProcess:
-        return []
-
-
-def _signal(processes: Iterable[psutil.Process], name: str) -> None:
-    for process in processes:
-        with suppress(psutil.NoSuchProcess):
-            getattr(process, name)()
+def _descendants(process: psutil.Process) -> set[psutil.Process]:
+    with suppress(psutil.NoSuchProcess):
+        return set(process.children(recursive=True))
+    return set()
