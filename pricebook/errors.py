@@ -1,4 +1,4 @@
-"""Every error Pricebook raises on purpose.
+"""The errors that Pricebook raises.
 
 PricebookError
 ├── ConfigError            a setting or parameter is wrong
@@ -18,7 +18,7 @@ Messages name the file, column, row or setting and end with what was received.
 
 
 class PricebookError(Exception):
-    """Base of every error a user may see; the CLI prints it without a traceback."""
+    """Base class of all errors. The command line prints them without a traceback."""
 
 
 class ConfigError(PricebookError):

@@ -1,4 +1,4 @@
-"""Where the feature store is, as Feast's own settings: one place for whoever opens it."""
+"""Feast's settings for the feature store of a home, shared by the stages and the service."""
 
 from __future__ import annotations
 
@@ -39,21 +39,21 @@ def store_folder(settings: Settings) -> Path:
 
 
 def registry_settings(settings: Settings) -> dict[str, Any]:
-    """The registry: a file in the home, or a database by URL."""
+    """Feast's `registry` section: a file in the home, or a database by URL."""
     if settings.feast_registry_url:
         return {"registry_type": "sql", "path": settings.feast_registry_url}
     return {"path": str(store_folder(settings) / "registry.db"), "cache_ttl_seconds": 0}
 
 
 def online_settings(settings: Settings) -> dict[str, Any]:
-    """The online store: SQLite in the home, or Redis by URL."""
+    """Feast's `online_store` section: SQLite in the home, or Redis by URL."""
     if settings.redis_url:
         return {"type": "redis", "connection_string": redis_address(settings.redis_url)}
     return {"type": "sqlite", "path": str(store_folder(settings) / "online.db")}
 
 
 def redis_address(url: str) -> str:
-    """A Redis URL as Feast wants it.
+    """A Redis URL in the format of Feast's `connection_string`.
 
     >>> redis_address("redis://:secret@cache:6380/2")
     'cache:6380,db=2,password=secret'

@@ -1,4 +1,8 @@
-"""Atomic writes: a reader sees the old file or the new one, never half of either."""
+"""Atomic writes: a reader never sees half-written content.
+
+A file or folder is written under a temporary name in the same folder, and then renamed. A rename
+replaces a file at once. A folder takes two renames; a reader in between finds no folder.
+"""
 
 from __future__ import annotations
 
@@ -11,15 +15,15 @@ from pathlib import Path
 from typing import Any
 
 
-def _beside(path: Path) -> Path:
+def _temporary_path(path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
 
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Yield a temporary name beside `path`; rename it on success, remove it on failure."""
-    partial = _beside(path)
+    """Yield a temporary path. It is renamed to `path` on success and removed on failure."""
+    partial = _temporary_path(path)
     try:
         yield partial
         partial.replace(path)
@@ -29,17 +33,17 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_dir(path: Path) -> Iterator[Path]:
-    """Yield an empty temporary folder beside `path`; swap it in on success, else remove it.
+    """Yield an empty temporary folder. It replaces `path` on success and is removed on failure.
 
-    What a killed run left half-written beside it is removed first.
+    Temporary folders of killed runs are removed first.
     """
     for leftover in path.parent.glob(f".{path.name}.*.partial"):
         shutil.rmtree(leftover, ignore_errors=True)
-    partial, old = _beside(path), _beside(path)
+    partial, old = _temporary_path(path), _temporary_path(path)
     partial.mkdir()
     try:
         yield partial
-        if path.exists():
+        if path.exists():  # a rename cannot replace a folder with content
             path.rename(old)
         partial.rename(path)
     finally:

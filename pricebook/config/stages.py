@@ -1,0 +1,151 @@
+"""The sections of params.yaml for the stages, and for `quote`: the limits of a price."""
+
+from __future__ import annotations
+
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from pricebook.config.section import Section, Severity, Share
+
+
+class Ingest(Section):
+    """What `ingest` reads."""
+
+    sample: Share | None = Field(
+        None, description="share of skus to keep, chosen by a stable hash; null: all"
+    )
+
+
+class Validate(Section):
+    """How strict `validate` is."""
+
+    quarantine_limit: Share = 0.05
+    severities: dict[str, Severity] = Field(
+        default_factory=dict, description="check name: severity that replaces the contract's"
+    )
+    rows_per_batch: Annotated[int, Field(ge=1_000)] = 2_000_000
+    sample_rows: Annotated[int, Field(ge=0, le=100)] = 5
+
+
+class Featurize(Section):
+    """Which series are modelled, and the resources of DuckDB."""
+
+    min_periods: Annotated[int, Field(ge=1)] = Field(
+        40, description="a series with fewer periods with sales is not modelled"
+    )
+    memory_limit: str = "1500MB"
+    threads: Annotated[int, Field(ge=1)] = 2
+    reference_periods: Annotated[int, Field(ge=1)] = 8
+
+
+class Materialize(Section):
+    """What `materialize` pushes to the online store."""
+
+    active_periods: Annotated[int, Field(ge=1)] = Field(
+        26, description="a shopper or sku without a sale for longer is not pushed"
+    )
+
+
+class Demand(Section):
+    """The demand model: one global LSTM."""
+
+    max_series: int | None = Field(
+        500, description="train on the series with most units; null: on all series"
+    )
+    context: Annotated[int, Field(ge=2)] = Field(32, description="periods the encoder reads")
+    units: Annotated[int, Field(ge=1)] = 48
+    epochs: Annotated[int, Field(ge=1)] = 24
+    batch_size: Annotated[int, Field(ge=1)] = 256
+    learning_rate: Annotated[float, Field(gt=0)] = 3e-3
+    quantiles: tuple[float, ...] = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
+
+
+class Response(Section):
+    """The response model: negative price elasticities, shrunk towards their category's."""
+
+    folds: Annotated[int, Field(ge=2)] = 8
+    epochs: Annotated[int, Field(ge=1)] = 200
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-1
+    min_sales_periods: Annotated[int, Field(ge=2)] = 8
+
+
+class Train(Section):
+    """What `train` fits."""
+
+    seed: int = 7
+    horizon: Annotated[int, Field(ge=1)] = 4
+    demand: Demand = Demand()
+    response: Response = Response()
+
+
+class Gate(Section):
+    """The limits that a challenger must meet."""
+
+    forecast_margin: Share = 0.02
+    max_bias: Share = 0.15
+    coverage_band: tuple[Share, Share] = (0.65, 0.95)
+    profit_margin: Share = 0.005
+    response_margin: Share = Field(
+        0.02, description="worse than the champion on held-out price response, at most"
+    )
+    most_elastic: Annotated[float, Field(lt=0)] = Field(
+        -8.0, description="an elasticity below this is implausible"
+    )
+    max_extreme: Share = Field(0.01, description="share of implausible elasticities, at most")
+    segment_margin: Share = 0.15
+    export_tolerance: Annotated[float, Field(gt=0)] = 1e-4
+    parity_sample: Annotated[int, Field(ge=1)] = 50
+
+
+class Promote(Section):
+    """What `promote` does once the gate has passed."""
+
+    build_bento: bool = True
+
+
+class Experiment(Section):
+    """Shares of shoppers in each arm, assigned by a stable hash. All others get the champion."""
+
+    control: Share = Field(0.0, description="pays the list price, as a baseline")
+    canary: Share = Field(0.0, description="gets the challenger's prices, if there is a challenger")
+    explore: Share = Field(0.0, description="gets a random rung near the best one, to learn from")
+    shadow: bool = Field(
+        False, description="whether the challenger also prices every quote, for the log only"
+    )
+    reach: Annotated[int, Field(ge=1, le=10)] = Field(
+        2, description="of exploration: rungs away from the best one, at most"
+    )
+    temperature: Annotated[float, Field(gt=0)] = Field(
+        0.5, description="of exploration: near 0 the best rung, high values all rungs equally"
+    )
+    salt: str = Field("", description="a new value assigns the shoppers to the arms again")
+
+    @property
+    def splits(self) -> bool:
+        """Whether any shopper is in an arm other than the champion's."""
+        return self.control + self.canary + self.explore > 0
+
+    @model_validator(mode="after")
+    def _shares_fit(self) -> Self:
+        total = self.control + self.canary + self.explore
+        if total > 1:
+            raise ValueError(f"control, canary and explore exceed 1, received: {total}")
+        return self
+
+
+class Quote(Section):
+    """The guardrails of a price."""
+
+    min_margin: Share = Field(0.05, description="over unit cost, at least; sets the floor")
+    max_markdown: Share = Field(0.30, description="below list price, at most")
+    max_step: Share = Field(0.15, description="from the usual (reference) price, at most")
+    competitor_band: Share | None = Field(None, description="above the cheapest rival, at most")
+    max_dispersion: Share = Field(
+        0.10, description="of a personal price below the public one, at most"
+    )
+    endings: tuple[int, ...] = Field((9,), description="digits a rung may end with, in minor units")
+    ttl_seconds: Annotated[int, Field(ge=1)] = 900
+    consent_default: bool = False
+    max_batch: Annotated[int, Field(ge=1)] = 1000
+    experiment: Experiment = Experiment()
