@@ -12,7 +12,10 @@ from pricebook.config import Settings, load_params
 
 
 def rollback() -> None:
-    """Make the previous champion the champion again. The service swaps within seconds."""
+    """Make the previous champion the champion again.
+
+    A running service swaps to it within seconds.
+    """
     print_report(champion.rollback(Settings()))
 
 
@@ -21,7 +24,11 @@ def canary(
         bool, typer.Option("--stop", help="Take the canary out of service instead.")
     ] = False,
 ) -> None:
-    """Serve the newest pair that passed the gate to a share of shoppers (quote.experiment.canary)."""
+    """Serve a challenger to a share of the shoppers.
+
+    The challenger is the newest pair that passed the gate and is not the champion. The share is
+    quote.experiment.canary of params.yaml.
+    """
     settings = Settings()
     if stop:
         champion.stop_canary(settings)
@@ -38,7 +45,7 @@ def kill_switch(
         str, typer.Option(help="The reason. Every quote repeats it while the switch is on.")
     ] = "switched off",
 ) -> None:
-    """Quote list prices only, from now on, or end that."""
+    """Quote only list prices until it is turned off."""
     settings = Settings()
     if state == "on":
         champion.switch_on(why, settings)

@@ -11,7 +11,7 @@ from pricebook.config import Settings
 
 
 def up() -> None:
-    """Start Airflow, MLflow's web page and the price service, and print their addresses."""
+    """Start Airflow, MLflow's page and the price service."""
     from cli.servers import up
 
     up(Settings())
@@ -39,7 +39,10 @@ def demo(
         ),
     ] = False,
 ) -> None:
-    """Run all of Pricebook once, from a shop's orders to quotes, and print a summary."""
+    """Run all of Pricebook once and print a summary.
+
+    Starts the servers, runs refresh and retrain in Airflow, and requests quotes.
+    """
     from cli.demo import demo
 
     demo(Settings(), keep)
@@ -48,7 +51,10 @@ def demo(
 def clean(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
 ) -> None:
-    """Stop the servers, and delete data/ and .pricebook/ of this home."""
+    """Delete data/ and .pricebook/ of this home.
+
+    Stops its servers first.
+    """
     from cli.servers import down
 
     settings = Settings()

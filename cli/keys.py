@@ -15,7 +15,7 @@ from ledger.keys import Grant, Key, Scope
 from pricebook.config import Settings
 
 app = typer.Typer(
-    help="Issue, list, revoke and rotate API keys; rotate the key that signs quotes.",
+    help="Issue and revoke API keys; rotate signing keys.",
     invoke_without_command=True,
 )
 
@@ -41,7 +41,7 @@ def issue(
         typer.Option(formats=["%Y-%m-%d"], help="The day it expires, in UTC. Default: never."),
     ] = None,
 ) -> None:
-    """Issue an API key and print it. It cannot be printed again.
+    """Issue an API key and print it once.
 
     Once a key has been issued, the service requires one in every request.
     """
@@ -60,7 +60,10 @@ def list_() -> None:
 
 @app.command()
 def revoke(key_id: Id) -> None:
-    """Revoke an API key. The service refuses it within seconds."""
+    """Revoke an API key.
+
+    The service refuses it within seconds.
+    """
     key = keys.revoke(_ledger(), key_id, clock.now())
     typer.echo(f"{key.id} of {key.grant.name} is revoked.")
 
@@ -72,13 +75,19 @@ def rotate(
         float, typer.Option(min=0, help="How long the old key stays valid.")
     ] = 24.0,
 ) -> None:
-    """Issue an API key with the same rights. The old key expires after the overlap."""
+    """Replace an API key by a new one with the same rights.
+
+    The old key expires after the overlap.
+    """
     _print_secret(keys.rotate(_ledger(), key_id, clock.now(), timedelta(hours=overlap_hours)))
 
 
 @app.command()
 def rotate_signing() -> None:
-    """Sign quotes with a new key. Quotes signed with the old key can still be verified."""
+    """Sign new quotes with a new key.
+
+    Quotes signed with the old key can still be verified.
+    """
     key_id = signing_keys.rotate(Settings(), clock.now())
     delay = signing_keys.ACTIVATION_DELAY.seconds
     typer.echo(f"{key_id} signs new quotes after {delay} seconds.")

@@ -14,7 +14,7 @@ from rich.table import Column, Table
 from pipelines.reports.replay import Past, decided_anew, log_entries, past
 from pricebook.config import Settings
 
-app = typer.Typer(help="Look up past quotes, and decide them anew.", no_args_is_help=True)
+app = typer.Typer(help="List past quotes and compute them again.", no_args_is_help=True)
 
 
 @app.command("list")
@@ -36,9 +36,9 @@ def list_(
 
 @app.command()
 def show(quote_id: Annotated[str, typer.Argument(help="As the quote has it.")]) -> None:
-    """Show a past quote with its reasons, and decide it anew with the recorded model.
+    """Show a past quote and compute its price again.
 
-    Ends with 1 where another price comes out.
+    Uses the recorded model. Exit code 1 if another price results.
     """
     settings, console = Settings(), Console()
     found = past(quote_id, settings)

@@ -26,7 +26,10 @@ def backtest(
         int, typer.Option(min=1, help="AutoETS forecasts a sample of at most this many series.")
     ] = 2000,
 ) -> None:
-    """Compare forecasts of this shop's past with simpler methods, from several cut-offs."""
+    """Compare forecasts of this shop's past with other methods.
+
+    Every method forecasts from several cut-offs, and reads only what was known then.
+    """
     from pipelines.reports.backtest import Asked
     from pipelines.reports.backtest import backtest as run
 
@@ -57,7 +60,10 @@ def elasticities(
     max_series: MaxSeries = None,
     rows: Annotated[int, typer.Option(min=1, help="How many rows of each table to print.")] = 15,
 ) -> None:
-    """Estimate own-price and cross-price elasticities, with their standard errors."""
+    """Estimate own-price and cross-price elasticities.
+
+    Prints the most precise ones, with their standard errors.
+    """
     from pipelines.reports.elasticities import elasticities as run
 
     day, params, settings = stage_inputs(as_of)
@@ -92,9 +98,9 @@ def _elasticities_table(title: str, frame: Any, rows: int) -> Table:
 def reproduce(
     alias: Annotated[str, typer.Argument(help="The pair: champion or previous.")] = "champion",
 ) -> None:
-    """Train a model pair again from its recorded data, params and seed, and compare the metrics.
+    """Train a registered pair again and compare its metrics.
 
-    Exit code 1 if a metric differs.
+    Uses the recorded data, params and seed. Exit code 1 if a metric differs.
     """
     from pipelines.reports.reproduce import reproduce as run
 

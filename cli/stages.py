@@ -19,7 +19,10 @@ def ingest(as_of: AsOf = None) -> None:
 
 
 def validate(as_of: AsOf = None) -> None:
-    """Check data/raw against the contract. Bad rows are quarantined; failures raise alerts."""
+    """Check data/raw against the contract.
+
+    Rows that fail a check go to data/quarantine, and each check that fails raises an alert.
+    """
     from pipelines.validate import validate as stage
 
     run_stage(stage, as_of)
@@ -43,14 +46,20 @@ def train(
     model: Annotated[str, typer.Argument(help="The model: demand or response.")],
     as_of: AsOf = None,
 ) -> None:
-    """Train a model, evaluate it on held-out periods, and register it as a challenger."""
+    """Train a model and register it as a challenger.
+
+    Its forecasts and elasticities on held-out periods are recorded for the gate.
+    """
     from pipelines.train import train as stage
 
     print_report(stage(model, *stage_inputs(as_of)))
 
 
 def gate(as_of: AsOf = None) -> None:
-    """Compare the newest challengers with the champion. Exit code 1 if they are refused."""
+    """Compare the newest challengers with the champion.
+
+    Exit code 1 if they are refused.
+    """
     from pipelines.gate import challengers
     from pipelines.gate import gate as stage
 
@@ -61,7 +70,10 @@ def gate(as_of: AsOf = None) -> None:
 
 
 def promote() -> None:
-    """Make the last pair the gate judged the champion, if it passed, and build its Bento."""
+    """Make the pair that passed the gate the champion.
+
+    Builds its Bento. A running service swaps to it within seconds.
+    """
     from pipelines.promote import last_verdict
     from pipelines.promote import promote as stage
 
