@@ -6,7 +6,6 @@ service runs and `previous` what it ran before.
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import shutil
@@ -17,6 +16,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from filelock import FileLock
+
+from models.artifacts import update_artifact_paths
 from pricebook.config import Settings
 from pricebook.errors import RegistryError
 
@@ -33,14 +35,6 @@ QUIET = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "GIT_PYTHON_REFRESH": "quiet",
 }
-
-
-@contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Wait until no other process is in here with the same lock file."""
-    with path.open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 class Run:
@@ -86,9 +80,11 @@ class Registry:
         mlflow.set_tracking_uri(settings.mlflow)
         self._mlflow = mlflow
         self._artifacts = settings.state / "mlartifacts"
-        with _alone(settings.state / "mlflow.lock"):  # the first of two trainings makes the tables
+        with FileLock(settings.state / "mlflow.lock"):  # only one process may create the tables
             self._client = mlflow.MlflowClient(settings.mlflow)
             self._experiment()
+            if settings.mlflow_url is None:
+                update_artifact_paths(settings.state / "mlflow.db", EXPERIMENT, self._artifacts)
 
     def _experiment(self) -> str:
         found = self._client.get_experiment_by_name(EXPERIMENT)
