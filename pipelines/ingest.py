@@ -1,4 +1,4 @@
-"""Read the shop's tables into data/raw: canonical, before the cut-off, whole or not at all."""
+"""ingest: the shop's source → data/raw, with canonical columns and only rows before the cut-off."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ _BUCKETS = 1_000_000
 
 
 def ingest(as_of: date, params: Params, settings: Settings) -> dict[str, int]:
-    """Write data/raw/<table>.parquet for every table the source has; no other table stays there.
+    """Write data/raw/<table>.parquet for every table of the source; remove all other tables.
 
-    The folder is replaced as one: a run that is stopped leaves the tables of the run before.
+    The folder is replaced at once: a run that is stopped leaves the tables of the run before.
 
     Returns:
-        rows per table.
+        rows of each table.
 
     Raises:
         SourceError: an input cannot be read as the table it should be.
@@ -39,18 +39,18 @@ def ingest(as_of: date, params: Params, settings: Settings) -> dict[str, int]:
     """
     source = open_source(params, settings)
     with _connection(params, settings) as connection, atomic_dir(settings.raw) as folder:
-        reading = _Ingest(as_of, params, source, connection)
-        rows = {table: reading.write(table, folder) for table in source.tables}
+        ingestion = _Ingestion(as_of, params, source, connection)
+        rows = {table: ingestion.write(table, folder) for table in source.tables}
     lineage.record(settings.raw, settings)
     write_json(settings.report("ingest"), rows)
     return rows
 
 
 def resolve_as_of(params: Params, settings: Settings) -> date:
-    """The cut-off of params, or else the day after the last order's local date.
+    """The cut-off of params, or else the day after the local date of the last order.
 
     Raises:
-        EmptyHistory: there is no order at all.
+        EmptyHistory: there is no order.
     """
     if params.as_of is not None:
         return params.as_of
@@ -63,8 +63,8 @@ def resolve_as_of(params: Params, settings: Settings) -> date:
 
 
 @dataclass(frozen=True)
-class _Ingest:
-    """One run: what is kept of each table."""
+class _Ingestion:
+    """One run: writes the rows of each table that are before the cut-off and in the sample."""
 
     as_of: date
     params: Params
@@ -72,34 +72,35 @@ class _Ingest:
     connection: DuckDBPyConnection
 
     def write(self, table: str, folder: Path) -> int:
-        """Write what is kept of a table, and count it."""
+        """Write a table and return its number of rows."""
         log.info("%s: reading", table)
         relation = self.source.read(table, self.connection)
         path = folder / f"{table}.parquet"
-        relation.filter(self._kept(table, relation.columns)).write_parquet(
-            str(path), compression="zstd"
-        )
+        rows = relation.filter(self._condition(table, relation.columns))
+        rows.write_parquet(str(path), compression="zstd")
         if table == "orders":
-            self._has_history(relation, path)
-        kept, read = self._rows(path), _count(relation)
-        log.info("%s: %s rows kept%s", table, f"{kept:,}", self._left_out(table, read - kept))
-        return kept
+            self._check_history(relation, path)
+        written = _count(self.connection.read_parquet(str(path)))
+        omitted = self._describe_omitted(table, _count(relation) - written)
+        log.info("%s: %s rows kept%s", table, f"{written:,}", omitted)
+        return written
 
-    def _kept(self, table: str, columns: list[str]) -> str:
-        """SQL: the row is before the cut-off and in the sample; a null decides nothing here."""
-        event, keep = TABLES[table].event_time, ["true"]
+    def _condition(self, table: str, columns: list[str]) -> str:
+        """SQL that selects the rows to write. A row with a null in place of the time is kept."""
+        event, conditions = TABLES[table].event_time, ["true"]
         if event in columns:
             instant = cutoff(self.as_of, self.params.shop.timezone).isoformat()
-            keep.append(f"({event} < TIMESTAMPTZ '{instant}') IS NOT FALSE")
+            conditions.append(f"({event} < TIMESTAMPTZ '{instant}') IS NOT FALSE")
         share = self.params.ingest.sample
         if share is not None and "sku" in columns:
             bucket = f"md5_number_lower(sku) % {_BUCKETS}"
-            keep.append(f"({bucket} < {round(share * _BUCKETS)}) IS NOT FALSE")
-        return " AND ".join(keep)
+            conditions.append(f"({bucket} < {round(share * _BUCKETS)}) IS NOT FALSE")
+        return " AND ".join(conditions)
 
-    def _has_history(self, orders: DuckDBPyRelation, path: Path) -> None:
+    def _check_history(self, orders: DuckDBPyRelation, path: Path) -> None:
+        """Raise EmptyHistory, with the reason, if no order with a time was written."""
         dated = f"SELECT count(ordered_at) FROM read_parquet('{quoted(str(path))}')"
-        if _int(self.connection.sql(dated)):
+        if _integer(self.connection.sql(dated)):
             return
         first, zone = _local_date("min", orders, self.params), self.params.shop.timezone
         if first is None:
@@ -114,10 +115,7 @@ class _Ingest:
             f"Received: as_of {self.as_of}"
         )
 
-    def _rows(self, path: Path) -> int:
-        return _count(self.connection.read_parquet(str(path)))
-
-    def _left_out(self, table: str, rows: int) -> str:
+    def _describe_omitted(self, table: str, rows: int) -> str:
         if not rows:
             return ""
         reasons = []
@@ -137,15 +135,16 @@ def _connection(params: Params, settings: Settings) -> Iterator[DuckDBPyConnecti
         connection.close()
 
 
-def _local_date(which: str, orders: DuckDBPyRelation, params: Params) -> date | None:
-    local = f"CAST(timezone('{params.shop.timezone}', {which}(ordered_at)) AS DATE)"
-    found: date | None = orders.aggregate(local).fetchall()[0][0]
-    return found
+def _local_date(function: str, orders: DuckDBPyRelation, params: Params) -> date | None:
+    """The local date of the first (`min`) or last (`max`) order."""
+    local = f"CAST(timezone('{params.shop.timezone}', {function}(ordered_at)) AS DATE)"
+    day: date | None = orders.aggregate(local).fetchall()[0][0]
+    return day
 
 
 def _count(relation: DuckDBPyRelation) -> int:
-    return _int(relation.aggregate("count(*)"))
+    return _integer(relation.aggregate("count(*)"))
 
 
-def _int(relation: DuckDBPyRelation) -> int:
+def _integer(relation: DuckDBPyRelation) -> int:
     return int(relation.fetchall()[0][0])

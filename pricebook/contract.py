@@ -1,8 +1,8 @@
 """The canonical tables: columns, types, and checks with severities.
 
-The one source for the Great Expectations suites, the readers and the table in the docs.
-Money columns are integers in minor units; timestamps are UTC instants. A limit that belongs
-to one shop is not written here: a check names the shop parameter that holds it.
+The suites of Great Expectations, the readers of files and the page in the docs are all made from
+this module. Money columns are integers in minor units; timestamps are UTC instants. A limit that
+belongs to one shop is not written here: the check names the shop parameter that holds it.
 """
 
 from __future__ import annotations
@@ -27,15 +27,16 @@ class Type(StrEnum):
 
 
 class Rule(StrEnum):
-    """The closed set of things a check can ask."""
+    """What a check can test. The comment says what must hold."""
 
     NOT_NULL = "not_null"
     AT_LEAST = "at_least"  # column >= limit
     AT_MOST = "at_most"  # column <= limit
+    WITHIN = "within"  # -limit <= column <= limit
     NOT_EQUAL = "not_equal"  # column != limit
     ONE_OF = "one_of"  # column in values
     NOT_ABOVE = "not_above"  # columns[0] <= columns[1]
-    UNIQUE = "unique"  # columns together; the first of equals passes
+    UNIQUE = "unique"  # no earlier row has the same values in all columns
     KNOWN = "known"  # column is in references (table.column)
     LOOKED_UP = "looked_up"  # references (table.column) is not null for this row's key
     COVERED = "covered"  # each distinct value of column is in references; counts values
@@ -43,17 +44,29 @@ class Rule(StrEnum):
     BEFORE_CUTOFF = "before_cutoff"  # event time < as_of
     FRESH = "fresh"  # the newest event is at most `limit` days before as_of
     VOLUME = "volume"  # the last whole period has at least `limit` x the median period's rows
+    QUARANTINED = "quarantined"  # the share of rows in quarantine is at most `limit`
+    NET_SALES = "net_sales"  # no series has a period with more units returned than sold
     WEEK_AGREES = "week_agrees"  # the feed's own week is the shop's local week
-    WEEK_IN_UTC = "week_in_utc"  # reading the time as UTC would give the same period
+    WEEK_IN_UTC = "week_in_utc"  # the row falls in the same period in UTC as in local time
     WHOLE_PERIODS = "whole_periods"  # the first and last period have as many days as the others
 
 
 @dataclass(frozen=True)
 class Check:
-    """One question asked of a table, and what a failure does.
+    """One test of a table.
 
-    `limit` is the figure of a bound; `limit_from` names the `shop` parameter that holds it instead
-    (the check is skipped where the shop gives none); `unless` names a shop flag that turns it off.
+    Attributes:
+        rule: what is tested.
+        columns: the columns it looks at.
+        severity: what a failure does, unless the shop's params change it.
+        why: the reason for the check; alerts show it.
+        name: unique; `table.column.rule`.
+        limit: the figure of a bound.
+        values: the allowed values of ONE_OF.
+        references: `table.column` that the rule looks at.
+        limit_from: the `shop` parameter that holds the limit; no value there skips the check.
+        unless: the `shop` flag that turns the check off.
+        only_if: the `shop` flag that turns the check on.
     """
 
     rule: Rule
@@ -66,6 +79,7 @@ class Check:
     references: str | None = None
     limit_from: str | None = None
     unless: str | None = None
+    only_if: str | None = None
 
 
 @dataclass(frozen=True)
@@ -91,9 +105,11 @@ class Table:
 
     @property
     def required(self) -> tuple[str, ...]:
+        """Names of the columns that every shop needs."""
         return tuple(column.name for column in self.columns if column.required)
 
     def column(self, name: str) -> Column:
+        """The column of that name."""
         return next(column for column in self.columns if column.name == name)
 
 
@@ -102,8 +118,8 @@ STRING, INTEGER, MONEY, FLOAT = Type.STRING, Type.INTEGER, Type.MONEY, Type.FLOA
 BOOLEAN, TIMESTAMP, DATE = Type.BOOLEAN, Type.TIMESTAMP, Type.DATE
 
 
-def _check(rule: Rule, columns: str, severity: Severity, why: str, **more: Any) -> Check:
-    return Check(rule, tuple(columns.split()), severity, why, **more)
+def _check(rule: Rule, columns: str, severity: Severity, why: str, **options: Any) -> Check:
+    return Check(rule, tuple(columns.split()), severity, why, **options)
 
 
 def _not_negative(column: str) -> Check:
@@ -115,11 +131,12 @@ def _positive(column: str) -> Check:
 
 
 def _share(column: str) -> Check:
-    return _check(Rule.AT_MOST, column, ROW, f"{column} is a share of one", limit=1)
+    return _check(Rule.AT_MOST, column, ROW, f"{column} is a share; it cannot exceed 1", limit=1)
 
 
 def _unique(key: str, severity: Severity = ROW) -> Check:
-    return _check(Rule.UNIQUE, key, severity, "a row that repeats its key is not a new fact")
+    why = "the row repeats the key of an earlier row"
+    return _check(Rule.UNIQUE, key, severity, why)
 
 
 def _known(column: str, references: str) -> Check:
@@ -146,13 +163,7 @@ def _table(
     key: str = "",
     event_time: str | None = None,
 ) -> Table:
-    rows = _check(
-        Rule.ROWS,
-        "",
-        CRITICAL,
-        "there is nothing to learn from an empty table",
-        limit=1,
-    )
+    rows = _check(Rule.ROWS, "", CRITICAL, "the table is empty", limit=1)
     present = [
         _check(Rule.NOT_NULL, column.name, ROW, f"a row of {name} needs its {column.name}")
         for column in columns
@@ -175,36 +186,37 @@ _ORDERS = _table(
         Column("sku", STRING, "what was bought", required=True),
         Column("quantity", INTEGER, "units; below zero for a return", required=True),
         Column("net_amount", MONEY, "what the shop received for the line", required=True),
-        Column("customer_id", STRING, "who bought; null where the order is anonymous"),
-        Column("zone", STRING, "where: a store, region or price zone"),
+        Column("customer_id", STRING, "the customer; null for an anonymous order"),
+        Column("zone", STRING, "a store, region or price zone"),
         Column("channel", STRING, "web, app, store"),
-        Column("list_amount", MONEY, "what the line would have cost at list price"),
+        Column("list_amount", MONEY, "the cost of the line at list price"),
         Column("coupon_amount", MONEY, "the part of the discount that a coupon gave"),
-        Column("week_start", DATE, "the feed's own week, where it has one; only checked"),
+        Column("week_start", DATE, "the week as the feed counts it; used in checks only"),
     ],
     [
         _before_cutoff("ordered_at"),
-        _check(Rule.NOT_EQUAL, "quantity", ROW, "a line of no units has no price", limit=0),
+        _check(Rule.NOT_EQUAL, "quantity", ROW, "a line without units has no price", limit=0),
         _check(
             Rule.AT_LEAST,
             "quantity",
             ROW,
-            "this shop has no returns",
+            "this shop does not allow returns (shop.allow_returns)",
             limit=0,
             unless="allow_returns",
         ),
         _check(
-            Rule.AT_MOST,
+            Rule.WITHIN,
             "quantity",
             ROW,
-            "above the largest plausible quantity of a line in this shop",
+            "more units, sold or returned, than a line of this shop can plausibly have",
+            name="at_most",
             limit_from="max_quantity",
         ),
         _check(
             Rule.AT_LEAST,
             "net_amount",
             ROW,
-            "this shop has no returns",
+            "this shop does not allow returns (shop.allow_returns)",
             limit=0,
             unless="allow_returns",
         ),
@@ -212,7 +224,7 @@ _ORDERS = _table(
             Rule.NOT_EQUAL,
             "net_amount",
             ROW,
-            "a free line has no price to learn from",
+            "a free line has no price (shop.allow_free)",
             limit=0,
             unless="allow_free",
         ),
@@ -222,44 +234,60 @@ _ORDERS = _table(
             Rule.NOT_ABOVE,
             "coupon_amount net_amount",
             WARNING,
-            "the coupon is worth more than the shop received",
+            "the coupon is larger than the amount received",
         ),
         _unique("order_id sku"),
         _known("sku", "products.sku"),
-        _looked_up("sku", "products.category", "a sku without a category learns from the shop"),
-        _looked_up("sku", "products.pack_size", "no price per unit of content can be shown"),
+        _looked_up(
+            "sku",
+            "products.category",
+            "without a category, the models treat the sku as an average one of the shop",
+        ),
+        _looked_up(
+            "sku",
+            "products.pack_size",
+            "without a pack size, no price per unit of content can be shown",
+        ),
         _check(
             Rule.COVERED,
             "zone",
             WARNING,
-            "no promotion is recorded in this zone; its shelf promotions are unknown",
+            "no promotion is recorded in this zone, so its promotions are unknown",
             references="promotions.zone",
         ),
         _check(
             Rule.WEEK_AGREES,
             "week_start",
             WARNING,
-            "the feed's week is not the shop's week",
+            "the week of the feed is not the local week of the shop",
         ),
         _check(
             Rule.WEEK_IN_UTC,
             "ordered_at",
             WARNING,
-            "read as UTC, the line would fall in another period than at the shop",
+            "the line falls in another period in UTC than in local time",
         ),
         _check(
             Rule.WHOLE_PERIODS,
             "ordered_at",
             WARNING,
-            "the first or last period has fewer days than the others; it is not modelled",
+            "the first or last period has fewer days than the others, so it is not modelled",
         ),
         _check(Rule.FRESH, "ordered_at", WARNING, "the newest order is old", limit=14),
         _check(
             Rule.VOLUME,
             "ordered_at",
             WARNING,
-            "the last whole period has few order lines against the periods before",
+            "the last whole period has far fewer order lines than the periods before",
             limit=0.5,
+        ),
+        _check(
+            Rule.NET_SALES,
+            "sku quantity",
+            WARNING,
+            "more units were returned than sold; the period counts as one without sales",
+            name="net_sales",
+            only_if="allow_returns",
         ),
     ],
     key="order_id sku",
@@ -271,19 +299,24 @@ _PRODUCTS = _table(
     "a sku",
     [
         Column("sku", STRING, "the sku", required=True),
-        Column("name", STRING, "what people call it"),
-        Column("product_type", STRING, "its kind within the category"),
-        Column("category", STRING, "where its substitutes are"),
-        Column("department", STRING, "where its category is"),
-        Column("brand", STRING, "who makes it"),
-        Column("unit_cost", MONEY, "what a unit costs the shop"),
+        Column("name", STRING, "the name that people read"),
+        Column("product_type", STRING, "the kind of product within the category"),
+        Column("category", STRING, "groups a sku with its substitutes"),
+        Column("department", STRING, "groups categories"),
+        Column("brand", STRING, "the brand"),
+        Column("unit_cost", MONEY, "the cost of a unit to the shop"),
         Column("list_price", MONEY, "the published price of a unit"),
-        Column("map_price", MONEY, "the lowest price its maker allows to be advertised"),
-        Column("pack_size", STRING, "the content of a unit"),
+        Column("map_price", MONEY, "the minimum advertised price that the maker allows"),
+        Column("pack_size", STRING, "the content of a unit, such as 500 g"),
     ],
     [
         _unique("sku"),
-        _check(Rule.NOT_NULL, "category", WARNING, "learns from the whole shop"),
+        _check(
+            Rule.NOT_NULL,
+            "category",
+            WARNING,
+            "without a category, the models treat the sku as an average one of the shop",
+        ),
         _not_negative("unit_cost"),
         _positive("list_price"),
         _positive("map_price"),
@@ -291,7 +324,7 @@ _PRODUCTS = _table(
             Rule.NOT_ABOVE,
             "unit_cost list_price",
             WARNING,
-            "sold below cost at list price",
+            "the list price is below cost",
         ),
     ],
     key="sku",
@@ -302,15 +335,15 @@ _PROMOTIONS = _table(
     "a sku on promotion in a zone and period",
     [
         Column("sku", STRING, "the sku", required=True),
-        Column("zone", STRING, "where; null for everywhere"),
-        Column("starts_at", TIMESTAMP, "from", required=True),
-        Column("ends_at", TIMESTAMP, "until, exclusive", required=True),
-        Column("kind", STRING, "display, mailer, display+mailer, or the shop's own word"),
+        Column("zone", STRING, "the zone; null for all zones"),
+        Column("starts_at", TIMESTAMP, "when it starts", required=True),
+        Column("ends_at", TIMESTAMP, "when it ends (exclusive)", required=True),
+        Column("kind", STRING, "display, mailer, display+mailer, or a word of the shop"),
         Column("depth", FLOAT, "the share taken off the list price"),
     ],
     [
         _before_cutoff("starts_at"),
-        _check(Rule.NOT_ABOVE, "starts_at ends_at", ROW, "ends before it starts"),
+        _check(Rule.NOT_ABOVE, "starts_at ends_at", ROW, "the promotion ends before it starts"),
         _not_negative("depth"),
         _share("depth"),
         _unique("sku zone starts_at", WARNING),
@@ -325,8 +358,8 @@ _CUSTOMERS = _table(
     "a customer",
     [
         Column("customer_id", STRING, "the customer", required=True),
-        Column("attributes", STRING, "anything else, as JSON; never a feature"),
-        Column("consent_personalised", BOOLEAN, "agreed to personal offers"),
+        Column("attributes", STRING, "other data as JSON; never used as a feature"),
+        Column("consent_personalised", BOOLEAN, "whether the customer agreed to personal offers"),
     ],
     [_unique("customer_id")],
     key="customer_id",
@@ -337,9 +370,14 @@ _PRICES = _table(
     "a published list price",
     [
         Column("sku", STRING, "the sku", required=True),
-        Column("zone", STRING, "where; null for everywhere"),
-        Column("price", MONEY, "of a unit", required=True),
-        Column("effective_from", TIMESTAMP, "valid until the next one", required=True),
+        Column("zone", STRING, "the zone; null for all zones"),
+        Column("price", MONEY, "the price of a unit", required=True),
+        Column(
+            "effective_from",
+            TIMESTAMP,
+            "when it takes effect; it is valid until the next price",
+            required=True,
+        ),
     ],
     [
         _before_cutoff("effective_from"),
@@ -356,10 +394,10 @@ _INVENTORY = _table(
     "stock at a time",
     [
         Column("sku", STRING, "the sku", required=True),
-        Column("zone", STRING, "where; null for everywhere"),
-        Column("observed_at", TIMESTAMP, "when it was counted", required=True),
+        Column("zone", STRING, "the zone; null for all zones"),
+        Column("observed_at", TIMESTAMP, "when the stock was counted", required=True),
         Column("on_hand", INTEGER, "units on the shelf", required=True),
-        Column("inbound", INTEGER, "units on their way"),
+        Column("inbound", INTEGER, "units ordered but not yet received"),
     ],
     [
         _before_cutoff("observed_at"),
@@ -374,15 +412,15 @@ _INVENTORY = _table(
 
 _COMPETITOR_PRICES = _table(
     "competitor_prices",
-    "an observed rival price",
+    "a price observed at a competitor",
     [
-        Column("sku", STRING, "our sku it competes with", required=True),
-        Column("zone", STRING, "where; null for everywhere"),
-        Column("competitor", STRING, "who", required=True),
-        Column("observed_at", TIMESTAMP, "when it was seen", required=True),
-        Column("price", MONEY, "of a unit", required=True),
-        Column("source", STRING, "how it was seen"),
-        Column("public", BOOLEAN, "seen where any shopper can see it"),
+        Column("sku", STRING, "the shop's own sku it competes with", required=True),
+        Column("zone", STRING, "the zone; null for all zones"),
+        Column("competitor", STRING, "the competitor", required=True),
+        Column("observed_at", TIMESTAMP, "when the price was observed", required=True),
+        Column("price", MONEY, "the price of a unit", required=True),
+        Column("source", STRING, "how the price was observed"),
+        Column("public", BOOLEAN, "whether any shopper can see the price"),
     ],
     [
         _before_cutoff("observed_at"),
@@ -399,12 +437,12 @@ _EVENTS = _table(
     "a view, cart or search",
     [
         Column("event_id", STRING, "the event", required=True),
-        Column("occurred_at", TIMESTAMP, "when", required=True),
-        Column("session_id", STRING, "in which visit"),
-        Column("customer_id", STRING, "who; null where anonymous"),
-        Column("sku", STRING, "what"),
+        Column("occurred_at", TIMESTAMP, "when it happened", required=True),
+        Column("session_id", STRING, "the visit"),
+        Column("customer_id", STRING, "the customer; null if anonymous"),
+        Column("sku", STRING, "the sku"),
         Column("kind", STRING, "view, cart or search", required=True),
-        Column("shown_price", MONEY, "the price the shopper saw"),
+        Column("shown_price", MONEY, "the price shown to the shopper"),
     ],
     [
         _before_cutoff("occurred_at"),
@@ -412,7 +450,7 @@ _EVENTS = _table(
             Rule.ONE_OF,
             "kind",
             ROW,
-            "not a kind of event",
+            "not one of the kinds of event",
             values=("view", "cart", "search"),
         ),
         _not_negative("shown_price"),
@@ -441,28 +479,31 @@ REQUIRED_TABLES = ("orders",)
 def checks(
     table: str, columns: frozenset[str], tables: frozenset[str], shop: Shop
 ) -> tuple[Check, ...]:
-    """The checks that apply to a table as this shop delivers it.
+    """The checks that apply to a table of this shop.
 
-    Checks on absent columns, against absent tables, or switched off by the shop are left out, and
-    a limit that the shop holds is filled in.
+    Checks on absent columns, against absent tables, or turned off by the shop are left out. A
+    limit that the shop holds is filled in.
 
     >>> shop = Shop(name="x", source="files", max_quantity=12)
     >>> [check.limit for check in checks("orders", frozenset({"quantity"}), frozenset(), shop)
-    ...  if check.rule is Rule.AT_MOST]
+    ...  if check.rule is Rule.WITHIN]
     [12]
     """
-    filled = (_with_limit(check, shop) for check in TABLES[table].checks)
+    applicable = (_for_shop(check, shop) for check in TABLES[table].checks)
     return tuple(
         check
-        for check in filled
+        for check in applicable
         if check is not None
         and columns.issuperset(check.columns)
         and (check.references is None or check.references.partition(".")[0] in tables)
     )
 
 
-def _with_limit(check: Check, shop: Shop) -> Check | None:
+def _for_shop(check: Check, shop: Shop) -> Check | None:
+    """The check with the shop's limit in it; None if it is off in this shop."""
     if check.unless and getattr(shop, check.unless):
+        return None
+    if check.only_if and not getattr(shop, check.only_if):
         return None
     if check.limit_from is None:
         return check

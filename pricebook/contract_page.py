@@ -1,4 +1,4 @@
-"""The page of the docs that lists the canonical tables, from contract.py.
+"""Writes the page of the docs that lists the canonical tables of contract.py.
 
 python -m pricebook.contract_page > docs/canonical-tables.md
 """
@@ -12,16 +12,18 @@ from pricebook.contract import TABLES, Check, Rule, Table
 _HEAD = """\
 # The canonical tables
 
-Written by `python -m pricebook.contract_page` from `pricebook/contract.py`; do not edit it here.
+`python -m pricebook.contract_page` writes this page from `pricebook/contract.py`. Do not edit it.
 
-Money is a whole number of minor units (cents), timestamps are UTC instants. Columns in **bold** are
-required; any other may be absent, and so may every table but `orders`: what depends on it degrades
-and says so. A check on an absent column or table does not run.
+Money is a whole number of minor units (cents). Timestamps are UTC instants. Columns in **bold** are
+required. Every other column may be absent, and so may every table except `orders`; Pricebook then
+logs what it does without. A check on an absent column or table does not run.
 
-A failing **critical** check stops the run. A **row** check sends its rows to quarantine, with its
-name as the reason, and the run goes on while the quarantined share stays under
-`validate.quarantine_limit`. A **warning** only raises an alert. A shop may change the severity of a
-check by its name in `validate.severities`.
+Each check has a severity. A shop may change it by the name of the check, in `validate.severities`.
+
+- **critical**: a failure stops the run.
+- **row**: rows that fail go to quarantine, with the name of the check as the reason. The run
+  continues while the quarantined share stays under `validate.quarantine_limit`.
+- **warning**: a failure only raises an alert.
 """
 
 
@@ -41,10 +43,10 @@ def _section(table: Table) -> str:
             "|---|---|---|",
             *(_column(table, column.name) for column in table.columns),
             "",
-            "| check | severity | asks | why |",
+            "| check | severity | what must hold | reason |",
             "|---|---|---|---|",
             *(
-                f"| `{check.name}` | {check.severity} | {_asks(check)} | {check.why} |"
+                f"| `{check.name}` | {check.severity} | {_condition(check)} | {check.why} |"
                 for check in table.checks
             ),
             "",
@@ -53,7 +55,7 @@ def _section(table: Table) -> str:
 
 
 def _keys(table: Table) -> str:
-    key = "No two rows should share " + _and(table.key) + "." if table.key else ""
+    key = f"The key is {_and(table.key)}." if table.key else ""
     time = f" Its event time is `{table.event_time}`." if table.event_time else ""
     return key + time
 
@@ -68,30 +70,35 @@ def _and(names: tuple[str, ...]) -> str:
     return ", ".join(f"`{name}`" for name in names)
 
 
-def _asks(check: Check) -> str:
+def _condition(check: Check) -> str:
     columns, reference = _and(check.columns), f"`{check.references}`"
-    where = f" (off with `shop.{check.unless}`)" if check.unless else ""
+    if check.unless:
+        where = f" (off with `shop.{check.unless}`)"
+    else:
+        where = f" (on with `shop.{check.only_if}`)" if check.only_if else ""
     bound = f"`shop.{check.limit_from}`" if check.limit_from else f"{check.limit or 0:g}"
-    sentences = {
-        Rule.NOT_NULL: f"{columns} is there",
+    conditions = {
+        Rule.NOT_NULL: f"{columns} is not null",
         Rule.AT_LEAST: f"{columns} ≥ {bound}",
         Rule.AT_MOST: f"{columns} ≤ {bound}",
+        Rule.WITHIN: f"{columns} is between −{bound} and {bound}",
         Rule.NOT_EQUAL: f"{columns} ≠ {bound}",
         Rule.ONE_OF: f"{columns} is one of {', '.join(check.values)}",
         Rule.NOT_ABOVE: " ≤ ".join(f"`{name}`" for name in check.columns),
-        Rule.UNIQUE: f"{columns} are not those of an earlier row",
+        Rule.UNIQUE: f"no earlier row has the same {columns}",
         Rule.KNOWN: f"{columns} is in {reference}",
-        Rule.LOOKED_UP: f"{reference} is there for {columns}",
+        Rule.LOOKED_UP: f"{reference} is not null for {columns}",
         Rule.COVERED: f"each {columns} is in {reference}",
         Rule.ROWS: f"at least {bound} row",
         Rule.BEFORE_CUTOFF: f"{columns} is before the cut-off",
         Rule.FRESH: f"the newest {columns} is at most {bound} days before the cut-off",
         Rule.VOLUME: f"the last whole period has at least {bound} × the median period's rows",
-        Rule.WEEK_AGREES: f"{columns} is the shop's own week",
-        Rule.WEEK_IN_UTC: f"{columns} falls in the same period in UTC as at the shop",
+        Rule.NET_SALES: "no sku has a period with more units returned than sold",
+        Rule.WEEK_AGREES: f"{columns} is the local week of the shop",
+        Rule.WEEK_IN_UTC: f"{columns} falls in the same period in UTC and in local time",
         Rule.WHOLE_PERIODS: "the first and last period have as many days as the others",
     }
-    return sentences[check.rule] + where
+    return conditions[check.rule] + where
 
 
 if __name__ == "__main__":

@@ -1,28 +1,22 @@
-"""The raw tables open in DuckDB: what they hold, in frames for judging, and split by the judgement.
+"""The raw tables, open in DuckDB: reads their schema, finds failing rows and splits them off.
 
-Out of core: rows stay in the files, and a table too large for memory is handed out in buckets. A
-bucket holds every row of the keys that hash to it, so a repeated key is always seen beside its
-twin.
+Rows stay in the Parquet files. What does not fit in memory spills to disk.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import duckdb
-import pyarrow as pa
 
 from ledger import Failure
-from pipelines.checks.measures import Calendar, made_column, name, records
+from pipelines.checks.measures import Calendar, name, records, row_predicate
 from pricebook.config import Featurize, Severity
-from pricebook.contract import REQUIRED_TABLES, TABLES, Check, Table, Type
+from pricebook.contract import REQUIRED_TABLES, TABLES, Check, Rule, Table, Type
 from pricebook.errors import ContractBreach, SourceError
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 _INTEGERS = frozenset(
     f"{sign}{size}" for sign in ("", "U") for size in ("TINYINT", "SMALLINT", "INTEGER", "BIGINT")
@@ -36,11 +30,12 @@ TYPES: dict[Type, frozenset[str]] = {
     Type.TIMESTAMP: frozenset({"TIMESTAMP WITH TIME ZONE"}),
     Type.DATE: frozenset({"DATE"}),
 }
+# The row numbers that fail each check of the table in hand. `rank` orders the reasons of a row.
 _FAILED = "failed_rows"
 
 
 def connect(limits: Featurize, spill: Path) -> duckdb.DuckDBPyConnection:
-    """A DuckDB in memory that spills to `spill`, reads times as UTC and keeps rows in order."""
+    """An in-memory DuckDB that spills to `spill`, reads times as UTC and keeps rows in order."""
     spill.mkdir(parents=True, exist_ok=True)
     con = duckdb.connect()
     con.execute("set TimeZone = 'UTC'")
@@ -48,14 +43,14 @@ def connect(limits: Featurize, spill: Path) -> duckdb.DuckDBPyConnection:
     con.execute(f"set memory_limit = '{limits.memory_limit}'")
     con.execute(f"set threads = {limits.threads}")
     con.execute("set temp_directory = ?", [str(spill)])
-    con.execute(f'create table {_FAILED} ("table" text, rank int, reason text, "row" bigint)')
     return con
 
 
 def open_tables(con: duckdb.DuckDBPyConnection, folder: Path) -> dict[str, dict[str, str]]:
-    """Open each canonical table in a folder as a view, with its rows numbered.
+    """Open each canonical table of a folder as a view with a column `row`, the row number.
 
-    Returns the columns and DuckDB types of each table found.
+    Returns:
+        table: its columns and their DuckDB types.
 
     Raises:
         SourceError: a file is not Parquet.
@@ -83,18 +78,16 @@ def _quoted(path: Path) -> str:
     return str(path).replace("'", "''")
 
 
-def misshapen(found: Mapping[str, Mapping[str, str]], folder: Path) -> tuple[Failure, ...]:
-    """What keeps tables from being read: a required table or column absent, or a wrong type."""
+def unreadable(tables: Mapping[str, Mapping[str, str]], folder: Path) -> tuple[Failure, ...]:
+    """What prevents reading: an absent table or required column, or a column of a wrong type."""
     absent = [
-        _unreadable(
-            table, "present", f"{folder / table}.parquet is absent; every shop needs it", ""
-        )
+        _unreadable(table, "present", f"{path} is absent, and every shop needs it", "")
         for table in REQUIRED_TABLES
-        if table not in found
+        if table not in tables and (path := folder / f"{table}.parquet")
     ]
     wrong = [
         failure
-        for table, columns in found.items()
+        for table, columns in tables.items()
         for failure in _wrong_columns(TABLES[table], columns, folder / f"{table}.parquet")
     ]
     return (*absent, *wrong)
@@ -121,83 +114,71 @@ def _unreadable(table: str, check: str, why: str, received: str) -> Failure:
     return Failure(table, f"{table}.{check}", Severity.CRITICAL, why, 1, sample)
 
 
-def frames(
-    con: duckdb.DuckDBPyConnection,
-    table: str,
-    checks: Sequence[Check],
-    calendar: Calendar,
-    rows_per_batch: int,
-) -> Iterator[pd.DataFrame]:
-    """The columns that checks of rows look at, as frames indexed by row number.
+def find_failing_rows(
+    con: duckdb.DuckDBPyConnection, table: str, checks: Sequence[Check], calendar: Calendar
+) -> dict[str, int]:
+    """Find the rows that fail row checks, for `sample` and `split`.
 
-    A frame holds at most about `rows_per_batch` rows; strings stay in Arrow.
+    Returns:
+        check: the number of rows that fail it, for each check that some row fails.
     """
-    (rows,) = con.execute(f"select count(*) from {name(table)}").fetchall()[0]
-    buckets = max(1, -(-rows // rows_per_batch))
-    for bucket in range(buckets):
-        query = _frame_query(table, checks, calendar, (bucket, buckets))
-        yield _to_pandas(con.execute(query).to_arrow_table())
+    con.execute(f'create or replace temp table {_FAILED} (rank int, reason text, "row" bigint)')
+    reasons = dict(enumerate(checks))
+    predicates = {
+        rank: row_predicate(check, table, calendar)
+        for rank, check in reasons.items()
+        if check.rule is not Rule.UNIQUE
+    }
+    if predicates:
+        _insert(con, checks, _judge_query(table, predicates))
+    for rank, check in reasons.items():
+        if check.rule is Rule.UNIQUE:
+            _insert(con, checks, _repeats_query(table, rank, check.columns))
+    return dict(con.execute(f"select reason, count(*) from {_FAILED} group by 1").fetchall())
 
 
-def _frame_query(
-    table: str, checks: Sequence[Check], calendar: Calendar, bucket: tuple[int, int]
-) -> str:
-    made = {check.name: made_column(check, table, calendar) for check in checks}
-    own = {column for check in checks if made[check.name] is None for column in check.columns}
-    columns = [
-        '"row"',
-        *map(name, sorted(own)),
-        *(f"{sql} as {name(check)}" for check, sql in made.items() if sql),
-    ]
-    return f"select {', '.join(columns)} from {name(table)}{_in_bucket(table, checks, bucket)}"
+def _insert(con: duckdb.DuckDBPyConnection, checks: Sequence[Check], query: str) -> None:
+    names = [check.name for check in checks]
+    con.execute(f'insert into {_FAILED} select rank, ?[rank + 1], "row" from ({query})', [names])
 
 
-def _in_bucket(table: str, checks: Sequence[Check], bucket: tuple[int, int]) -> str:
-    number, of = bucket
-    key = _key(table, checks)
-    return f" where hash({', '.join(map(name, key))}) % {of} = {number}" if of > 1 else ""
+def _judge_query(table: str, predicates: Mapping[int, str]) -> str:
+    """(rank, row) of the rows that fail a predicate. One scan judges all of them."""
+    judged = ", ".join(f"{sql} as passes_{rank}" for rank, sql in predicates.items())
+    ranks = ", ".join(f"case when not passes_{rank} then {rank} end" for rank in predicates)
+    passes = " and ".join(f"passes_{rank}" for rank in predicates)
+    return f"""
+        select rank, "row" from (
+            select unnest([{ranks}]) as rank, "row"
+            from (select "row", {judged} from {name(table)}) where not ({passes}))
+        where rank is not null
+    """
 
 
-def _key(table: str, checks: Sequence[Check]) -> tuple[str, ...]:
-    """What decides a bucket: the key if it is checked whole, else the row number."""
-    key = TABLES[table].key
-    return key if any(check.columns == key for check in checks) else ("row",)
+def _repeats_query(table: str, rank: int, columns: Sequence[str]) -> str:
+    """(rank, row) of the rows whose columns equal those of an earlier row.
 
-
-def _to_pandas(found: pa.Table) -> pd.DataFrame:
-    import pandas as pd
-
-    strings = {pa.string(): pd.ArrowDtype(pa.string())}
-    frame = found.to_pandas(types_mapper=strings.get, split_blocks=True, self_destruct=True)
-    return frame.set_index("row").rename_axis(None)
-
-
-def note(
-    con: duckdb.DuckDBPyConnection, table: str, rank: int, check: Check, rows: Iterable[int]
-) -> None:
-    """Remember which rows fail a check; `rank` is its place among a row's reasons."""
-    failing = pa.table({"row": pa.array(rows, pa.int64())})
-    con.register("failing", failing)
-    con.execute(
-        f'insert into {_FAILED} select ?, ?, ?, "row" from failing', [table, rank, check.name]
-    )
-    con.unregister("failing")
-
-
-def counts(con: duckdb.DuckDBPyConnection, table: str) -> dict[str, int]:
-    """How many rows fail each check, of those noted."""
-    query = f'select reason, count(*) from {_FAILED} where "table" = ? group by 1'
-    return dict(con.execute(query, [table]).fetchall())
+    A first scan finds the hashes that occur more than once; only their rows are then compared. A
+    window over all rows would sort the whole table.
+    """
+    key = ", ".join(map(name, columns))
+    return f"""
+        with repeated as (
+            select hash({key}) as key from {name(table)} group by 1 having count(*) > 1)
+        select {rank} as rank, "row" from (
+            select "row", row_number() over (partition by {key} order by "row") as place
+            from {name(table)} where hash({key}) in (from repeated))
+        where place > 1
+    """
 
 
 def sample(
     con: duckdb.DuckDBPyConnection, table: str, check: Check, n: int
 ) -> tuple[dict[str, Any], ...]:
-    """The first `n` rows that fail a check, whole, with their row numbers in the raw file."""
+    """The first `n` rows that fail a check, all columns, with their row numbers in the raw file."""
     query = f"""
         with failing as (
-            select "row" from {_FAILED}
-            where "table" = '{table}' and reason = '{check.name}' order by "row" limit {n})
+            select "row" from {_FAILED} where reason = '{check.name}' order by "row" limit {n})
         select * from {name(table)} where "row" in (select "row" from failing) order by "row"
     """
     return records(con, query)
@@ -212,12 +193,15 @@ def split(
 ) -> tuple[int, int]:
     """Write the rows that fail none of `reasons` to the first file, the others to the second.
 
-    Both keep the order of the raw table; the second has a column `reasons`. Returns their rows.
+    Both keep the order of the raw table. The second has a column `reasons`.
+
+    Returns:
+        the number of rows in each.
 
     Raises:
-        ContractBreach: a row was lost or doubled on the way.
+        ContractBreach: the two files together have fewer or more rows than the raw table.
     """
-    con.execute(f"create or replace temp table refused as {_refused(table, reasons)}")
+    con.execute(f"create or replace temp table refused as {_refused(reasons)}")
     good, bad = into
     sound = f"""
         select t.* exclude ("row") from {name(table)} t anti join refused using ("row")
@@ -233,19 +217,20 @@ def split(
         shutil.copyfile(raw, good)
     con.execute(f"copy ({refused}) to '{_quoted(bad)}' (format parquet)")
     (rows,) = con.execute(f"select count(*) from {name(table)}").fetchall()[0]
-    kept, sent = (_rows_in(con, path) for path in into)
-    if kept + sent != rows:
+    validated, quarantined = (_rows_in(con, path) for path in into)
+    if validated + quarantined != rows:
         raise ContractBreach(
-            f"{table}: rows in must be validated + quarantined. Received: {rows} != {kept} + {sent}"
+            f"{table}: rows must equal validated plus quarantined rows. "
+            f"Received: {rows} != {validated} + {quarantined}"
         )
-    return kept, sent
+    return validated, quarantined
 
 
-def _refused(table: str, reasons: Sequence[str]) -> str:
+def _refused(reasons: Sequence[str]) -> str:
     chosen = ", ".join(f"'{reason}'" for reason in reasons) or "''"
     return f"""
         select "row", string_agg(reason, '; ' order by rank) as reasons from {_FAILED}
-        where "table" = '{table}' and reason in ({chosen}) group by 1
+        where reason in ({chosen}) group by 1
     """
 
 

@@ -1,8 +1,8 @@
 """Where a shop's tables come from.
 
-A source hands over each canonical table as a DuckDB relation that already has canonical columns and
-types (contract.py): money in minor units, timestamps as UTC instants. It is lazy and out of core;
-nothing is filtered, so that `ingest` decides what is read.
+A source returns each canonical table as a DuckDB relation with canonical columns and types
+(contract.py): money in minor units, timestamps as UTC instants. The relation is lazy and may be
+larger than memory. It holds all rows; `ingest` chooses which ones to keep.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SQL_TYPES = {
 
 
 class Source(Protocol):
-    """A shop's tables, as they were delivered."""
+    """The tables of a shop, as the shop delivers them."""
 
     @property
     def tables(self) -> tuple[str, ...]:
@@ -72,12 +72,12 @@ def connect(limits: Featurize, spill: Path) -> DuckDBPyConnection:
 
 
 def quoted(text: str) -> str:
-    """Text for inside a pair of SQL single quotes."""
+    """Escape text that goes between SQL single quotes."""
     return text.replace("'", "''")
 
 
 def identifier(name: str) -> str:
-    """A column name as SQL.
+    """Quote a column name for SQL.
 
     >>> print(identifier('the "net" price'))
     "the ""net"" price"

