@@ -100,8 +100,8 @@ def test_an_object_that_is_no_quote_gets_a_word(fields):
 @given(st.sampled_from(["signature", *SIGNED]), ANYTHING)
 def test_a_quote_with_anything_in_a_field_gets_a_word(name, value):
     words = {"unsigned", "malformed", "foreign", "tampered"}
-    told = RING.check(signed() | {name: value}, NOON)
-    assert told in words or value == QUOTE.get(name)
+    problem = RING.check(signed() | {name: value}, NOON)
+    assert problem in words or value == QUOTE.get(name)
 
 
 @pytest.mark.parametrize(
