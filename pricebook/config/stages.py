@@ -24,7 +24,9 @@ class Validate(Section):
     severities: dict[str, Severity] = Field(
         default_factory=dict, description="check name: severity that replaces the contract's"
     )
-    rows_per_batch: Annotated[int, Field(ge=1_000)] = 2_000_000
+    rows_per_batch: Annotated[int, Field(ge=1_000)] = Field(
+        2_000_000, description="unused since DuckDB measures whole tables; old files still load"
+    )
     sample_rows: Annotated[int, Field(ge=0, le=100)] = 5
 
 
