@@ -184,9 +184,10 @@ class Service:
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory):
-    """A home with a champion's bundle and a materialized online store."""
+    """A home with a champion's bundle, a materialized online store, and a ledger."""
     settings = Settings(home=tmp_path_factory.mktemp("shop"))
     settings.bundle.mkdir(parents=True)
+    open_ledger(settings.ledger)  # as every stage does; a worker that creates it imports Alembic
     _bundle(settings.bundle)
     _online_store(settings)
     return settings

@@ -64,9 +64,9 @@ class TokenBucket:
 class ApiKeyAuth:
     """Checks API keys against a copy of the ledger's keys in memory. `refresh` reads them again.
 
-    While no key has ever been issued it is `open` and accepts everybody: the service listens on
-    loopback unless configured otherwise. Until the keys have been read once it accepts nobody.
-    Each worker process has its own token buckets.
+    While no key has ever been issued it is `open` and accepts every request: the service listens on
+    loopback unless configured otherwise. Until the keys have been read once it refuses every
+    request. Each worker process has its own token buckets.
     """
 
     def __init__(self, load: Callable[[], Keys], clock: Callable[[], datetime]) -> None:

@@ -83,7 +83,7 @@ class Handlers:
         signing_keys = SigningKeys(lambda: load(settings, clock()))
         shoppers = ShopperStore(settings)
         shoppers.probe()
-        # Each worker writes a quote log of its own, so that workers never wait for each other.
+        # Each worker writes its own quote log, so that workers never wait for each other.
         journal = DailyLog(settings.quote_log, "quotes", writer=uuid4().hex[:8])
         live = Live(settings, partial(log_orders, journal), clock)
         live.start()

@@ -19,8 +19,8 @@ class PeriodicTask(threading.Thread):
     frequent while its work arrives and rare in an idle service, where waking up the thread costs
     ten times as much as the check itself. Without `idle_interval` the interval is constant.
 
-    An exception is logged, and the thread goes on. Each task has a thread of its own because some
-    tasks block for seconds (a slow database, loading a bundle) and must not delay the others.
+    An exception is logged, and the thread goes on. Each task has its own thread because some tasks
+    block for seconds (a slow database, loading a bundle) and must not delay the others.
     """
 
     def __init__(

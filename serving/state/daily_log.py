@@ -16,7 +16,7 @@ SETTLED = 1_000_000_000  # nanoseconds without a change after which a folder lis
 class DailyLog:
     """Appends lines to `<stem>-<day>[.<writer>].jsonl` and reads what has been appended.
 
-    With a `writer` each process writes a file of its own, and `unread` returns the lines of all
+    With a `writer` each process writes its own file, and `unread` returns the lines of all
     other processes. Without one all processes append to the same file, and `unread` returns every
     line, those of this process included.
     """
