@@ -251,7 +251,14 @@ def _lock(asked: QuoteRequest, bundle: Bundle, row: int) -> Key | None:
 @lru_cache(maxsize=4096)
 def _who(customer_id: str | None, asked: bool | None, known: ShopperProfile, default: bool) -> Who:
     shopper = Shopper(customer_id, asked, known.segment, known.consented)
-    return Who(shopper, terms(shopper, default), to_json(shopper))
+    # The keys belong to the format of the quote log, so they do not follow the names in `Shopper`.
+    entry = {
+        "customer_id": customer_id,
+        "asked": asked,
+        "segment": known.segment,
+        "consented": known.consented,
+    }
+    return Who(shopper, terms(shopper, default), to_json(entry))
 
 
 def _ids(count: int, now: datetime) -> list[bytes]:
