@@ -1,4 +1,4 @@
-"""Made-up shops: order lines with a known price response, written as the files a shop would have."""
+"""Made-up shops: order lines with a known price response, written as a shop would export them."""
 
 from __future__ import annotations
 

@@ -14,7 +14,6 @@ from pricebook.pricing.curves import (
     Logit,
     Quadratic,
     best_between,
-    lambert_w_exp,
     profit,
 )
 
@@ -44,10 +43,10 @@ def test_no_rung_of_a_fine_ladder_earns_more_than_the_optimum(family, data, cost
 
 
 @given(curves, costs)
-def test_the_search_finds_the_closed_form(curve, cost):
+def test_the_search_finds_the_closed_form_optimum(curve, cost):
     optimum = curve.optimum(cost)
-    found = best_between(curve, cost, cost, 2 * optimum + cost)
-    assert profit(curve, found, cost) == pytest.approx(
+    price = best_between(curve, cost, cost, 2 * optimum + cost)
+    assert profit(curve, price, cost) == pytest.approx(
         profit(curve, optimum, cost), rel=1e-6, abs=1e-9
     )
 
@@ -80,40 +79,40 @@ def test_a_quadratic_curve_without_curvature_is_a_linear_one(curve, cost):
 
 
 @given(curves, prices, prices)
-def test_a_higher_price_never_sells_more(curve, one, other):
-    assert curve.demand(max(one, other)) <= curve.demand(min(one, other))
+def test_a_higher_price_never_sells_more(curve, first, other):
+    assert curve.demand(max(first, other)) <= curve.demand(min(first, other))
 
 
 @given(curves)
-def test_arrays_answer_as_single_prices_do(curve):
+def test_an_array_of_prices_gives_the_same_as_single_prices(curve):
     ladder = np.array([10.0, 100.0, 900.0])
     assert np.allclose(curve.demand(ladder), [curve.demand(float(price)) for price in ladder])
     assert np.allclose(curve.elasticity(ladder), [curve.elasticity(float(p)) for p in ladder])
 
 
-def test_inelastic_demand_has_no_optimum_short_of_infinity():
+def test_inelastic_demand_has_an_infinite_optimum():
     assert ConstantElasticity(10, 200, -0.8).optimum(100) == math.inf
 
 
-def test_a_bound_holds_inelastic_demand():
+def test_an_upper_bound_limits_the_price_of_inelastic_demand():
     assert best_between(ConstantElasticity(10, 200, -0.8), 100, 150, 250) == pytest.approx(250)
 
 
-def test_demand_above_the_choke_price_is_none_and_infinitely_elastic():
+def test_demand_above_the_choke_price_is_zero_and_infinitely_elastic():
     curve = Linear(100, 1)
     assert curve.demand(150.0) == 0
     assert curve.elasticity(150.0) == -math.inf
 
 
-@given(st.floats(-50, 700))
-def test_lambert_w_solves_its_equation(log):
-    w = lambert_w_exp(log)
-    assert w + math.log(w) == pytest.approx(log, abs=1e-9)
+@given(logit, costs)
+def test_the_logit_optimum_solves_its_first_order_condition(curve, cost):
+    price = curve.optimum(cost)
+    assert 1 + curve.elasticity(price) * (price - cost) / price == pytest.approx(0, abs=1e-9)
 
 
-@pytest.mark.parametrize("log", [-1e6, 1e6])
-def test_lambert_w_survives_extremes(log):
-    assert math.isfinite(lambert_w_exp(log))
+@pytest.mark.parametrize("utility", [-1e6, 1e6])
+def test_the_logit_optimum_is_finite_at_extreme_utilities(utility):
+    assert math.isfinite(Logit(100, utility, 0.1).optimum(50))
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from pricebook.pricing.exploration import LEAST, chances, drawn
+from pricebook.pricing.exploration import MIN_PROBABILITY, chances, drawn
 
 sizes = st.tuples(st.integers(1, 4), st.integers(1, 12))
 reaches = st.integers(1, 10)
@@ -40,28 +40,26 @@ def within(profit, allowed, reach):
 
 
 @given(batches(), reaches, temperatures)
-def test_a_rung_has_a_chance_where_it_is_allowed_and_in_reach_and_nowhere_else(
-    batch, reach, temperature
-):
+def test_only_allowed_rungs_within_reach_have_a_probability(batch, reach, temperature):
     profit, allowed = batch
-    found = chances(profit, allowed, reach, temperature)
+    result = chances(profit, allowed, reach, temperature)
     near = within(profit, allowed, reach)
-    assert (found[near] >= LEAST).all() and not found[~near].any()
+    assert (result[near] >= MIN_PROBABILITY).all() and not result[~near].any()
 
 
 @given(batches(), reaches, temperatures)
-def test_chances_sum_to_one_unless_nothing_is_allowed(batch, reach, temperature):
-    found = chances(*batch, reach, temperature).sum(axis=1)
-    assert found == pytest.approx(batch[1].any(axis=1).astype(float))
+def test_probabilities_sum_to_one_unless_no_rung_is_allowed(batch, reach, temperature):
+    result = chances(*batch, reach, temperature).sum(axis=1)
+    assert result == pytest.approx(batch[1].any(axis=1).astype(float))
 
 
 @given(batches(), reaches, temperatures)
-def test_who_earns_more_is_no_less_likely(batch, reach, temperature):
+def test_a_rung_of_higher_profit_is_not_less_likely(batch, reach, temperature):
     profit, allowed = batch
-    found = chances(profit, allowed, reach, temperature)
+    result = chances(profit, allowed, reach, temperature)
     for row, near in enumerate(within(profit, allowed, reach)):
-        by_profit = found[row, near][np.argsort(profit[row, near])]
-        assert all(one <= other + 1e-12 for one, other in pairwise(by_profit))
+        by_profit = result[row, near][np.argsort(profit[row, near])]
+        assert all(lower <= other + 1e-12 for lower, other in pairwise(by_profit))
 
 
 @given(batches(st.integers(-1000, 1000)), st.sampled_from([0.25, 8.0]), st.integers(-500, 500))
@@ -72,48 +70,50 @@ def test_neither_the_unit_nor_the_sign_of_profit_matters(batch, unit, less):
 
 
 @given(batches(), arrays(np.float64, 4, elements=st.floats(0, 1, exclude_max=True)), reaches)
-def test_what_is_drawn_has_a_chance(batch, uniform, reach):
-    found = chances(*batch, reach, 0.5)
-    some = found[batch[1].any(axis=1)]
+def test_a_drawn_rung_has_a_positive_probability(batch, uniform, reach):
+    result = chances(*batch, reach, 0.5)
+    some = result[batch[1].any(axis=1)]
     at = drawn(some, uniform[: len(some)])
     assert (some[np.arange(len(some)), at] > 0).all()
 
 
 @given(batches(), reaches)
-def test_each_rung_is_drawn_as_often_as_its_chance_says(batch, reach):
+def test_each_rung_is_drawn_in_proportion_to_its_probability(batch, reach):
     row = chances(*batch, reach, 0.5)[:1]
     uniform = (np.arange(1000) + 0.5) / 1000
     often = np.bincount(drawn(np.repeat(row, 1000, axis=0), uniform), minlength=row.shape[1])
     assert not batch[1][0].any() or often / 1000 == pytest.approx(row[0], abs=0.002)
 
 
-def test_a_chance_that_rounding_left_is_the_last_rung_s_that_has_one():
+def test_the_rounding_remainder_selects_the_last_possible_rung():
     short = np.array([[0.5, 0.5 - 1e-9, 0.0]])
     assert drawn(short, np.array([np.nextafter(1, 0)])).tolist() == [1]
 
 
 @pytest.mark.parametrize("unknown", [np.nan, np.inf, -np.inf])
-def test_a_row_with_a_profit_nobody_knows_has_no_chances(unknown):
+def test_a_row_with_an_unknown_profit_has_no_probabilities(unknown):
     assert not chance(1, unknown, 3).any()
 
 
-def test_reach_counts_what_is_allowed_only():
-    found = chance(1, 2, 3, 9, 2, allowed=[True, False, False, True, True], reach=1)
-    assert (found > 0).tolist() == [True, False, False, True, True]
+def test_reach_counts_only_allowed_rungs():
+    result = chance(1, 2, 3, 9, 2, allowed=[True, False, False, True, True], reach=1)
+    assert (result > 0).tolist() == [True, False, False, True, True]
 
 
-def test_the_best_is_sought_among_the_allowed():
+def test_the_best_rung_is_chosen_among_the_allowed_ones():
     assert chance(9, 1, 2, allowed=[False, True, True]).argmax() == 2
 
 
-def test_of_a_loss_the_smallest_is_likeliest():
+def test_the_smallest_loss_is_the_most_likely():
     assert chance(-9, -1, -5).argmax() == 1
 
 
-def test_where_all_earn_the_same_all_are_as_likely():
+def test_rungs_of_equal_profit_are_equally_likely():
     assert chance(4, 4, 4) == pytest.approx(1 / 3)
 
 
-def test_warm_draws_all_alike_and_cold_the_best_but_for_the_least():
+def test_a_high_temperature_draws_evenly_and_a_low_one_the_best():
     assert chance(1, 3, 2, temperature=1e3) == pytest.approx(1 / 3, abs=1e-3)
-    assert chance(1, 3, 2, temperature=1e-2) == pytest.approx([LEAST, 1 - 2 * LEAST, LEAST])
+    assert chance(1, 3, 2, temperature=1e-2) == pytest.approx(
+        [MIN_PROBABILITY, 1 - 2 * MIN_PROBABILITY, MIN_PROBABILITY]
+    )

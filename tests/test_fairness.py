@@ -18,8 +18,8 @@ AS_OF = date(2018, 1, 1)
 
 def words(*names):
     """The single words of names such as `household_size`, of a plural the singular too."""
-    found = {word for name in names for word in re.findall(r"[a-z]+", name.lower())}
-    return found | {word.removesuffix("s") for word in found}
+    matches = {word for name in names for word in re.findall(r"[a-z]+", name.lower())}
+    return matches | {word.removesuffix("s") for word in matches}
 
 
 PROTECTED = words(
@@ -50,7 +50,7 @@ def response(history, segments):
 
 
 @pytest.fixture
-def told(history):
+def panel_with_attributes(history):
     """The same series with what no model may know beside them."""
     spread = range(len(history))
     return history.assign(age=spread, income=[-x for x in spread], household_size=spread)
@@ -61,7 +61,7 @@ def attributes(settings):
     return {name for row in customers.attributes.dropna() for name in json.loads(row)}
 
 
-def test_the_words_catch_what_the_default_shop_knows_of_its_shoppers(featured):
+def test_the_word_list_matches_the_default_shop_s_demographics(featured):
     known = attributes(featured)
     assert {"age", "income", "marital_status", "household_size", "household_comp"} <= known
     assert all(PROTECTED & words(name) for name in known)
@@ -75,18 +75,21 @@ def test_no_feature_file_has_a_protected_column(featured):
     assert not attributes(featured) & columns
 
 
-def test_no_feature_the_store_lists_is_protected(featured):
+def test_no_feature_in_the_store_is_protected(featured):
     store = open_store(featured)
     views = {field.name for view in store.list_feature_views() for field in view.features}
     services = [store.get_feature_service(name) for name in SERVICES]
     read = {
-        f.name for one in services for view in one.feature_view_projections for f in view.features
+        f.name
+        for service in services
+        for view in service.feature_view_projections
+        for f in view.features
     }
     assert {"discount_affinity", "segment"} <= views
     assert not PROTECTED & words(*views, *read)
 
 
-def test_what_is_said_of_shoppers_changes_no_feature(featured, params, tmp_path):
+def test_shopper_attributes_change_no_feature(featured, params, tmp_path):
     home = Settings(home=tmp_path)
     shutil.copytree(featured.validated, home.validated)
     file = home.validated / "customers.parquet"
@@ -97,7 +100,7 @@ def test_what_is_said_of_shoppers_changes_no_feature(featured, params, tmp_path)
         assert file.read_bytes() == (featured.features / file.name).read_bytes(), file.name
 
 
-def test_the_demand_model_reads_no_protected_column(history, told):
+def test_the_demand_model_reads_no_protected_column(history, panel_with_attributes):
     from models.demand.model import fit
 
     quick, last = Demand(epochs=1, max_series=20), history.period.max() - pd.Timedelta(weeks=3)
@@ -107,14 +110,16 @@ def test_the_demand_model_reads_no_protected_column(history, told):
         model = fit(past, quick, 4, 7, lambda *_: None)
         return model.forecast(past, planned.drop(columns="units"))
 
-    pd.testing.assert_frame_equal(forecast(told), forecast(history))
+    pd.testing.assert_frame_equal(forecast(panel_with_attributes), forecast(history))
 
 
-def test_the_response_model_reads_no_protected_column(told, segments, response):
+def test_the_response_model_reads_no_protected_column(panel_with_attributes, segments, response):
     from models.response.model import fit
 
-    found = fit(told, segments.assign(age=1), Response(epochs=5), seed=7).elasticities()
-    pd.testing.assert_frame_equal(found, response.elasticities())
+    fitted = fit(
+        panel_with_attributes, segments.assign(age=1), Response(epochs=5), seed=7
+    ).elasticities()
+    pd.testing.assert_frame_equal(fitted, response.elasticities())
 
 
 def test_the_exported_model_takes_a_product_a_segment_and_a_price(response, tmp_path):
@@ -131,7 +136,7 @@ def test_the_exported_model_takes_a_product_a_segment_and_a_price(response, tmp_
     assert not PROTECTED & words(*inputs, *tables, *known, *known["segment"])
 
 
-def test_the_service_asks_of_a_shopper_only_segment_and_consent():
+def test_the_service_reads_only_segment_and_consent_of_a_shopper():
     from serving.state.online_store import FEATURES
 
     assert set(FEATURES) == {"shopper:segment", "shopper:consent_personalised"}

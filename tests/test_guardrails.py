@@ -24,8 +24,8 @@ def bounds(list_price=500, floor=350, last=None, rival=None, limits=LIMITS):
     )
 
 
-def guarded(wanted, **given):
-    trail = guardrails.guard(np.array([wanted]), bounds(**given))
+def guarded(wanted, **inputs):
+    trail = guardrails.guard(np.array([wanted]), bounds(**inputs))
     prices = [wanted, *(int(bound.prices[0]) for bound in trail)]
     changed = [bound.rule for bound, (a, b) in zip(trail, pairwise(prices), strict=True) if a != b]
     return prices[-1], changed
@@ -36,15 +36,15 @@ def floor(unit_cost, map_price, list_price=500, limits=LIMITS):
     return guardrails.floors(*columns, np.array([list_price]), limits)[0]
 
 
-def test_a_price_no_rule_minds_is_left_alone():
+def test_a_price_within_all_limits_is_unchanged():
     assert guarded(449) == (449, [])
 
 
-def test_a_rival_s_price_pulls_ours_into_the_band():
+def test_a_competitor_price_moves_ours_into_the_band():
     assert guarded(489, rival=400) == (439, ["competitor_band", "ladder"])
 
 
-def test_without_a_band_rivals_do_not_count():
+def test_without_a_band_competitor_prices_are_ignored():
     assert guarded(489, rival=400, limits=Limits(max_step=0.15)) == (489, [])
 
 
@@ -56,7 +56,7 @@ def test_a_price_rises_by_no_more_than_a_step():
     assert guarded(499, last=400) == (459, ["step", "ladder"])
 
 
-def test_the_ceiling_holds_against_a_step_from_a_dearer_past():
+def test_the_ceiling_applies_even_if_the_reference_price_was_higher():
     assert guarded(499, last=900) == (500, ["step", "ceiling"])
 
 

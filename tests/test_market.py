@@ -28,13 +28,13 @@ def in_week(market, week):
 
 
 def played(market, weeks, seed=1):
-    rng, state, seen = np.random.default_rng(seed), market.opening(), []
+    rng, state, weeks_played = np.random.default_rng(seed), market.opening(), []
     for _ in range(weeks):
         offer = market.policy(state, rng)
         following, sales = market.step(state, offer, rng)
-        seen.append((state, offer, sales))
+        weeks_played.append((state, offer, sales))
         state = following
-    return seen
+    return weeks_played
 
 
 def test_own_elasticities_are_negative_and_substitutes_gain(market):
@@ -57,12 +57,12 @@ def test_each_elasticity_is_the_slope_of_log_demand(market):
     state = in_week(market, state)
     for sku in (0, 7, 23):
         turn = np.exp(step * (np.arange(market.spec.skus) == sku))
-        up, down = (replace(offer, price=offer.price * factor) for factor in (turn, 1 / turn))
-        slope = np.log(market.demand(state, up) / market.demand(state, down)) / (2 * step)
+        higher, lower = (replace(offer, price=offer.price * factor) for factor in (turn, 1 / turn))
+        slope = np.log(market.demand(state, higher) / market.demand(state, lower)) / (2 * step)
         assert np.allclose(market.elasticity(state, offer)[:, sku], slope, atol=1e-5)
 
 
-def test_cheaper_rivals_take_buyers_as_the_truth_says(market):
+def test_cheaper_competitors_take_buyers_by_the_true_elasticity(market):
     offer, state, factor = at_list(market), in_week(market, 3), 1.001
     dearer = replace(state, rivals=state.rivals * factor)
     slope = np.log(market.demand(dearer, offer) / market.demand(state, offer)) / np.log(factor)
@@ -71,7 +71,7 @@ def test_cheaper_rivals_take_buyers_as_the_truth_says(market):
     assert np.allclose(slope, -market.spec.rivalry * own, rtol=1e-2)
 
 
-def test_a_display_and_the_mailer_sell_and_most_to_deal_seekers(market):
+def test_display_and_mailer_raise_demand_most_for_deal_seekers(market):
     offer, state = at_list(market), in_week(market, 3)
     first = np.arange(market.spec.skus) == 0
     for shown in (replace(offer, display=first), replace(offer, mailer=first)):
@@ -80,14 +80,14 @@ def test_a_display_and_the_mailer_sell_and_most_to_deal_seekers(market):
         assert lift[2] == lift.max()
 
 
-def test_sales_are_on_average_what_the_truth_expects(market):
+def test_mean_sales_equal_the_expected_demand(market):
     offer, state, rng = at_list(market), market.opening(), np.random.default_rng(0)
     weeks = [market.step(state, offer, rng)[1] for _ in range(300)]
     wanted = np.mean([sales.units.sum() + sales.lost.sum() for sales in weeks])
     assert wanted == pytest.approx(market.demand(state, offer).sum(), rel=0.03)
 
 
-def test_totals_are_on_average_what_the_truth_expects(market):
+def test_mean_totals_equal_the_expected_demand(market):
     offer, state, rng = at_list(market), market.opening(), np.random.default_rng(0)
     weeks = [market.trade(state, offer, rng)[1].demand for _ in range(2000)]
     assert np.mean(weeks, axis=0) == pytest.approx(market.demand(state, offer), rel=0.15)
@@ -97,8 +97,10 @@ def test_totals_are_on_average_what_the_truth_expects(market):
 def test_a_shelf_that_is_empty_half_the_week_sells_half(market):
     offer, state, rng = at_list(market), market.opening(), np.random.default_rng(0)
     weeks = [market.trade(state, offer, rng, supply=0.5)[1] for _ in range(500)]
-    sold, asked = (np.sum([getattr(week, name) for week in weeks]) for name in ("units", "demand"))
-    assert sold / asked == pytest.approx(0.5, abs=0.02)
+    sold, demanded = (
+        np.sum([getattr(week, name) for week in weeks]) for name in ("units", "demand")
+    )
+    assert sold / demanded == pytest.approx(0.5, abs=0.02)
     assert all((week.on_hand_share <= 0.5).all() for week in weeks)
 
 
@@ -109,11 +111,11 @@ def test_totals_sell_no_more_than_there_was_and_say_when_it_ran_out(market):
     assert ((week.on_hand_share < 1) == (week.demand > week.units)).all()
 
 
-def test_a_zone_sells_more_or_less_at_the_same_slopes(market):
-    one, other = market.zone(0), market.zone(1)
-    assert one.frequency.sum() != other.frequency.sum()
-    assert np.array_equal(one.slope, other.slope)
-    assert not np.array_equal(one.opening().rivals, other.opening().rivals)
+def test_zones_differ_in_size_but_not_in_elasticity(market):
+    zone, other = market.zone(0), market.zone(1)
+    assert zone.frequency.sum() != other.frequency.sum()
+    assert np.array_equal(zone.slope, other.slope)
+    assert not np.array_equal(zone.opening().rivals, other.opening().rivals)
 
 
 def test_no_more_is_sold_than_there_was(market):
@@ -136,7 +138,7 @@ def test_a_visit_buys_at_most_one_sku_of_a_category(market):
         assert len(choices) == len(set(choices))
 
 
-def test_rivals_follow_the_shops_price_down(market):
+def test_competitors_follow_a_price_cut(market):
     offer, state = at_list(market), market.opening()
     cheap, rng = replace(offer, price=market.list_price // 2), np.random.default_rng(0)
     for _ in range(20):
@@ -144,7 +146,7 @@ def test_rivals_follow_the_shops_price_down(market):
     assert (state.rivals < market.list_price[:, None] * 0.7).mean() > 0.95
 
 
-def test_rivals_move_of_their_own(market):
+def test_competitors_also_change_prices_on_their_own(market):
     states = [state for state, _, _ in played(market, 60)]
     cheapest = np.log([state.rivals.min(axis=1) / market.list_price for state in states])
     own = np.log([state.price / market.list_price for state in states])
@@ -152,10 +154,10 @@ def test_rivals_move_of_their_own(market):
     assert 0 < np.mean(alike) < 0.8
 
 
-def test_prices_know_about_the_season_so_a_naive_slope_is_wrong(market):
-    seen = played(market, 104)
-    price = np.log([offer.price / market.list_price for _, offer, _ in seen])
-    demand = np.log([market.demand(state, offer) for state, offer, _ in seen])
+def test_prices_depend_on_the_season_so_a_naive_slope_is_biased(market):
+    history = played(market, 104)
+    price = np.log([offer.price / market.list_price for _, offer, _ in history])
+    demand = np.log([market.demand(state, offer) for state, offer, _ in history])
     naive = [np.polyfit(price[:, sku], demand[:, sku], 1)[0] for sku in range(market.spec.skus)]
     true = np.diag(market.elasticity(market.opening(), at_list(market)))
     assert np.median(naive) < 1.3 * np.median(true)
@@ -178,7 +180,7 @@ def rows(path):
     return list(csv.reader(text.decode().splitlines()))
 
 
-def test_the_corner_shop_is_what_its_script_makes(tmp_path):
+def test_the_corner_shop_data_equals_the_output_of_its_script(tmp_path):
     folder = REPO_ROOT / "examples" / "corner_shop"
     subprocess.run([sys.executable, folder / "make.py", tmp_path], check=True, cwd=REPO_ROOT)
     made = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*.*"))

@@ -12,7 +12,15 @@ from pricebook import money
 from pricebook.config import Quote as Limits
 from pricebook.pricing.arms import Arm
 from pricebook.pricing.decision import Listings
-from pricebook.pricing.quote import EVERYBODY, EVERYONE, Shopper, Terms, list_offers, offers, terms
+from pricebook.pricing.quote import (
+    DEFAULT_ARM,
+    EVERYONE,
+    Shopper,
+    Terms,
+    list_offers,
+    offers,
+    terms,
+)
 
 LIMITS = Limits(competitor_band=0.2, max_step=0.5)
 ELASTICITY = {EVERYONE: -2.0, "deal seeker": -6.0, "regular": -1.2}
@@ -45,13 +53,13 @@ def listings(*rows):
     )
 
 
-def quotes(rows, shoppers=None, limits=LIMITS, demand=demand, arm=EVERYBODY):
+def quotes(rows, shoppers=None, limits=LIMITS, demand=demand, arm=DEFAULT_ARM):
     shoppers = shoppers or [Shopper()] * len(rows)
     on = [terms(shopper, limits.consent_default, arm) for shopper in shoppers]
     return offers(on, listings(*rows), limits, demand)
 
 
-def quote(shopper=None, limits=LIMITS, demand=demand, arm=EVERYBODY, **row):
+def quote(shopper=None, limits=LIMITS, demand=demand, arm=DEFAULT_ARM, **row):
     return quotes([row], [shopper or Shopper()], limits, demand, arm)[0]
 
 
@@ -87,7 +95,7 @@ some_limits = st.builds(
 shoppers = st.builds(
     Shopper,
     customer_id=st.sampled_from([None, "c1"]),
-    asked=st.sampled_from([None, True, False]),
+    requested_consent=st.sampled_from([None, True, False]),
     segment=st.sampled_from([None, "deal seeker", "regular"]),
     consented=st.sampled_from([None, True, False]),
 )
@@ -96,10 +104,10 @@ shoppers = st.builds(
 @thorough
 @given(rows, some_limits, shoppers)
 def test_every_price_lies_on_a_rung_between_floor_and_list_price(rows, limits, shopper):
-    for one in quotes(rows, [shopper] * len(rows), limits):
-        assert one.price in money.rungs(one.list_price, limits.endings)
-        assert one.price <= one.list_price == one.ceiling
-        assert one.floor is None or one.price >= min(one.floor, one.list_price)
+    for offer in quotes(rows, [shopper] * len(rows), limits):
+        assert offer.price in money.rungs(offer.list_price, limits.endings)
+        assert offer.price <= offer.list_price == offer.ceiling
+        assert offer.floor is None or offer.price >= min(offer.floor, offer.list_price)
 
 
 @thorough
@@ -107,34 +115,36 @@ def test_every_price_lies_on_a_rung_between_floor_and_list_price(rows, limits, s
 def test_a_personal_offer_is_never_above_the_public_one(rows, limits, shopper):
     public = quotes(rows, limits=limits)
     own = quotes(rows, [shopper] * len(rows), limits)
-    for one, other in zip(own, public, strict=True):
-        assert one.price <= other.price
-        assert one.personalised == (one.price < other.price)
+    for offer, other in zip(own, public, strict=True):
+        assert offer.price <= other.price
+        assert offer.personalised == (offer.price < other.price)
 
 
 @thorough
 @given(rows, some_limits, shoppers)
 def test_reasons_chain_from_the_list_price_to_the_price(rows, limits, shopper):
-    for one in quotes(rows, [shopper] * len(rows), limits):
-        ends = [one.list_price, *(reason.after for reason in one.reasons)]
-        assert [reason.before for reason in one.reasons] == ends[:-1]
-        assert ends[-1] == one.price
+    for offer in quotes(rows, [shopper] * len(rows), limits):
+        ends = [offer.list_price, *(reason.after for reason in offer.reasons)]
+        assert [reason.before for reason in offer.reasons] == ends[:-1]
+        assert ends[-1] == offer.price
 
 
 @thorough
 @given(rows, some_limits)
-def test_one_at_a_time_and_all_at_once_are_the_same(rows, limits):
+def test_single_and_batch_decisions_are_equal(rows, limits):
     together = quotes(rows, limits=limits)
-    assert [one.price for one in together] == [quote(limits=limits, **row).price for row in rows]
+    assert [offer.price for offer in together] == [
+        quote(limits=limits, **row).price for row in rows
+    ]
 
 
 @thorough
 @given(rows, some_limits)
 def test_a_missing_floor_means_the_list_price(rows, limits):
     unknown = {"unit_cost": np.nan, "map_price": np.nan}
-    for one in quotes([row | unknown for row in rows], limits=limits):
-        assert (one.price, one.floor) == (one.list_price, None)
-        assert one.reasons[0].text.startswith("no_floor: not repriced")
+    for offer in quotes([row | unknown for row in rows], limits=limits):
+        assert (offer.price, offer.floor) == (offer.list_price, None)
+        assert offer.reasons[0].text.startswith("no_floor: not repriced")
 
 
 @thorough
@@ -148,14 +158,14 @@ def test_a_larger_markdown_never_lowers_expected_profit(rows):
     ]
 
     def profits(markdown):
-        one = quotes(known, limits=Limits(max_markdown=markdown, max_step=1))
-        return [(quote.price - 1) * (quote.price / quote.list_price) ** -2 for quote in one]
+        offer = quotes(known, limits=Limits(max_markdown=markdown, max_step=1))
+        return [(quote.price - 1) * (quote.price / quote.list_price) ** -2 for quote in offer]
 
     for shallow, deep in pairwise([profits(0.1), profits(0.3), profits(0.6)]):
         assert all(b >= a * (1 - 1e-6) for a, b in zip(shallow, deep, strict=True))
 
 
-def test_the_price_is_the_rung_of_most_expected_profit():
+def test_the_price_is_the_rung_of_highest_expected_profit():
     ladder = money.rungs(500, LIMITS.endings)
     allowed = ladder[ladder >= 350]
     best = allowed[np.argmax((allowed - 200) * (allowed / 480) ** -2.0)]
@@ -163,22 +173,22 @@ def test_the_price_is_the_rung_of_most_expected_profit():
 
 
 def test_the_lower_of_equally_profitable_prices_is_offered():
-    one = quote(demand=lambda listings, segments, ratios: 1 / (ratios * 480 - 200))
-    assert one.price == 359
+    offer = quote(demand=lambda listings, segments, ratios: 1 / (ratios * 480 - 200))
+    assert offer.price == 359
 
 
-def test_a_deal_seeker_who_consented_pays_less_and_is_told():
-    one = quote(Shopper("c1", asked=True, segment="deal seeker"))
-    assert one.price < quote().price
-    assert one.personalised
-    assert "ALGORITHM USING YOUR PERSONAL DATA" in one.disclosure
-    assert rules(one)[-1] == "personal"
+def test_a_deal_seeker_with_consent_pays_less_and_sees_the_disclosure():
+    offer = quote(Shopper("c1", requested_consent=True, segment="deal seeker"))
+    assert offer.price < quote().price
+    assert offer.personalised
+    assert "ALGORITHM USING YOUR PERSONAL DATA" in offer.disclosure
+    assert rules(offer)[-1] == "personal"
 
 
-def test_a_loyal_shopper_never_pays_for_it():
-    one = quote(Shopper("c1", asked=True, segment="regular"))
-    assert (one.price, one.personalised, one.disclosure) == (quote().price, False, None)
-    assert one.reasons[-1].text == "public_offer: no personal offer is above it"
+def test_a_less_price_sensitive_shopper_does_not_pay_more():
+    offer = quote(Shopper("c1", requested_consent=True, segment="regular"))
+    assert (offer.price, offer.personalised, offer.disclosure) == (quote().price, False, None)
+    assert offer.reasons[-1].text == "public_offer: no personal offer is above it"
 
 
 @pytest.mark.parametrize(
@@ -193,10 +203,12 @@ def test_a_loyal_shopper_never_pays_for_it():
         (Shopper(None, True, None, None), True, False),
     ],
 )
-def test_consent_is_the_request_s_then_the_stored_then_the_shop_s(shopper, default, personalised):
-    one = quote(shopper, limits=Limits(consent_default=default, max_step=0.5))
-    assert one.personalised is personalised
-    assert one.reasons[-1].rule == ("personal" if personalised else "public_offer")
+def test_consent_of_the_request_precedes_the_stored_one_and_the_default(
+    shopper, default, personalised
+):
+    offer = quote(shopper, limits=Limits(consent_default=default, max_step=0.5))
+    assert offer.personalised is personalised
+    assert offer.reasons[-1].rule == ("personal" if personalised else "public_offer")
 
 
 @pytest.mark.parametrize(
@@ -210,19 +222,19 @@ def test_consent_is_the_request_s_then_the_stored_then_the_shop_s(shopper, defau
         ({"reference_price": np.nan}, "no_reference"),
     ],
 )
-def test_what_is_missing_means_the_list_price_and_is_said(row, rule):
-    one = quote(**row)
-    assert one.price == one.list_price
-    assert rules(one) == [rule]
-    assert one.reasons[0].text.startswith(f"{rule}: not repriced; ")
+def test_a_missing_input_gives_the_list_price_with_a_reason(row, rule):
+    offer = quote(**row)
+    assert offer.price == offer.list_price
+    assert rules(offer) == [rule]
+    assert offer.reasons[0].text.startswith(f"{rule}: not repriced; ")
 
 
-def test_without_a_model_the_list_price_stands():
+def test_without_a_model_the_price_is_the_list_price():
     assert (quote(demand=None).price, rules(quote(demand=None))) == (500, ["no_model"])
 
 
 @pytest.mark.parametrize("answer", [np.nan, np.inf, -1.0])
-def test_an_unusable_answer_of_the_model_hurts_only_its_own_sku(answer):
+def test_an_unusable_model_output_affects_only_its_own_sku(answer):
     def broken(listings, segments, ratios):
         units = demand(listings, segments, ratios)
         units[listings.sku == "broken"] = answer
@@ -233,67 +245,67 @@ def test_an_unusable_answer_of_the_model_hurts_only_its_own_sku(answer):
     assert good.price == quote().price
 
 
-def test_an_assumed_cost_is_said():
-    one = quote(cost_assumed=True)
-    assert one.reasons[-1].text.startswith("cost: assumed")
+def test_an_assumed_cost_is_named_in_the_reasons():
+    offer = quote(cost_assumed=True)
+    assert offer.reasons[-1].text.startswith("cost: assumed")
     assert "cost" not in rules(quote())
 
 
-def test_offers_at_the_list_price_say_why():
-    (one,) = list_offers([Terms()], listings({}), "online_store", "unreachable")
-    assert (one.price, one.floor, one.personalised) == (500, None, False)
-    assert one.reasons[0].text == "online_store: unreachable"
+def test_offers_at_the_list_price_give_their_reason():
+    (offer,) = list_offers([Terms()], listings({}), "online_store", "unreachable")
+    assert (offer.price, offer.floor, offer.personalised) == (500, None, False)
+    assert offer.reasons[0].text == "online_store: unreachable"
 
 
-def test_what_is_sold_out_is_not_repriced():
-    one = quote(on_hand=0.0)
-    assert (one.price, rules(one)) == (500, ["sold_out"])
+def test_a_sold_out_sku_is_not_repriced():
+    offer = quote(on_hand=0.0)
+    assert (offer.price, rules(offer)) == (500, ["sold_out"])
     assert quote(on_hand=1.0).price == quote().price
 
 
-def test_no_shopper_is_further_below_the_public_offer_than_the_shop_allows():
+def test_a_personal_offer_is_within_the_dispersion_limit():
     limits = Limits(max_step=0.5, max_dispersion=0.03)
     public = quote(limits=limits)
-    own = quote(Shopper("c1", asked=True, segment="deal seeker"), limits=limits)
+    own = quote(Shopper("c1", requested_consent=True, segment="deal seeker"), limits=limits)
     assert public.price * 0.97 <= own.price < public.price
     assert rules(own)[-2:] == ["dispersion", "personal"]
 
 
-@pytest.mark.parametrize(("lowest", "told"), [(450.0, 450), (399.0, None), (np.nan, None)])
-def test_a_discount_is_announced_against_the_lowest_price_of_30_days_alone(lowest, told):
-    assert quote(lowest_30d=lowest).discount_from == told
+@pytest.mark.parametrize(("lowest", "discount_from"), [(450.0, 450), (399.0, None), (np.nan, None)])
+def test_a_discount_is_announced_against_the_lowest_price_of_30_days(lowest, discount_from):
+    assert quote(lowest_30d=lowest).discount_from == discount_from
 
 
-def test_the_control_arm_sells_at_the_list_price_and_says_what_for():
-    one = quote(Shopper("c1", True, "deal seeker"), arm=Arm("control", 0.1))
-    assert (one.price, one.arm, one.propensity) == (500, "control", 0.1)
-    assert one.reasons[-1].text == "experiment: the list price, to measure against"
+def test_the_control_arm_sells_at_the_list_price_with_a_reason():
+    offer = quote(Shopper("c1", True, "deal seeker"), arm=Arm("control", 0.1))
+    assert (offer.price, offer.arm, offer.propensity) == (500, "control", 0.1)
+    assert offer.reasons[-1].text == "experiment: the list price, as the control group"
 
 
-def test_the_exploration_arm_draws_near_the_best_and_tells_its_chance():
+def test_the_exploration_arm_draws_near_the_best_rung_and_records_the_propensity():
     drawn = [quote(arm=Arm("explore", 0.2, draw)) for draw in np.arange(0, 1, 0.01).tolist()]
-    chances = {one.price: one.propensity for one in drawn}
+    chances = {offer.price: offer.propensity for offer in drawn}
     assert len(chances) == 5
     assert sum(chances.values()) == pytest.approx(0.2)
     assert max(chances, key=chances.get) == quote().price
-    assert all(one.choice.chance(one.price) * 0.2 == one.propensity for one in drawn)
+    assert all(offer.choice.chance(offer.price) * 0.2 == offer.propensity for offer in drawn)
 
 
 @thorough
 @given(rows, some_limits, st.floats(0, 1, exclude_max=True))
-def test_what_is_drawn_keeps_every_guardrail(rows, limits, draw):
+def test_a_drawn_price_keeps_every_guardrail(rows, limits, draw):
     drawn = quotes(rows, limits=limits, arm=Arm("explore", 0.2, draw))
     usual = quotes(rows, limits=limits)
-    for one, best in zip(drawn, usual, strict=True):
-        assert one.price in money.rungs(one.list_price, limits.endings)
-        assert min(one.floor or 0, one.list_price) <= one.price <= one.list_price
-        assert one.choice is None or one.price in one.choice.prices
-        assert one.choice is not None or one.price == best.price
+    for offer, best in zip(drawn, usual, strict=True):
+        assert offer.price in money.rungs(offer.list_price, limits.endings)
+        assert min(offer.floor or 0, offer.list_price) <= offer.price <= offer.list_price
+        assert offer.choice is None or offer.price in offer.choice.prices
+        assert offer.choice is not None or offer.price == best.price
 
 
 @thorough
 @given(rows, some_limits, shoppers)
 def test_no_consent_means_the_public_price(rows, limits, shopper):
-    refused = replace(shopper, asked=False)
+    refused = replace(shopper, requested_consent=False)
     own = quotes(rows, [refused] * len(rows), limits)
-    assert [one.price for one in own] == [one.price for one in quotes(rows, limits=limits)]
+    assert [offer.price for offer in own] == [offer.price for offer in quotes(rows, limits=limits)]

@@ -1,7 +1,7 @@
-"""Experiment arms: who is in which, by a stable hash that anybody can repeat.
+"""Experiment arms: a stable hash assigns each shopper to an arm.
 
-A shopper stays in an arm. Who asks without a name is told what anybody is told at that moment: the
-unit is then the sku, its zone and the moment, so that two strangers side by side see one price.
+A shopper stays in one arm. Anonymous requests are assigned by sku, zone and time span instead of by
+shopper, so that two anonymous shoppers see the same price at the same time.
 """
 
 from __future__ import annotations
@@ -15,7 +15,13 @@ CHAMPION, CONTROL, CANARY, EXPLORE = "champion", "control", "canary", "explore"
 
 
 class Arm(NamedTuple):
-    """An arm, the share of traffic in it, and for the exploration arm what its rung is drawn by."""
+    """An experiment arm.
+
+    Attributes:
+        name: `champion`, `control`, `canary` or `explore`.
+        share: the share of the traffic in this arm.
+        draw: a number in [0, 1) that selects the rung in the exploration arm; None in the others.
+    """
 
     name: str = CHAMPION
     share: float = 1.0
@@ -23,9 +29,14 @@ class Arm(NamedTuple):
 
 
 def assign(unit: str, moment: str, experiment: Experiment) -> Arm:
-    """The arm of a unit, and its draw at a moment (a sku, a zone and a span of time).
+    """Assign a unit to an arm.
 
-    Canary comes last, beside the champion, so that one that ends moves nobody else.
+    Canary is the last slice before the champion's. When a canary ends, only its shoppers change
+    arms.
+
+    Args:
+        unit: the shopper; for anonymous requests the sku, zone and time span.
+        moment: the sku, zone and time span. In the exploration arm each moment has its own draw.
 
     >>> assign("ann", "milk", Experiment(control=1.0))
     Arm(name='control', share=1.0, draw=None)
@@ -50,7 +61,7 @@ def assign(unit: str, moment: str, experiment: Experiment) -> Arm:
 
 
 def uniform(text: str) -> float:
-    """A number of [0, 1) that a text always gives.
+    """Hash a text to a number in [0, 1).
 
     >>> 0 <= uniform("ann") < 1
     True

@@ -1,8 +1,8 @@
-"""Demand curves: what a price sells, how sharply that reacts, and which price earns most.
+"""Demand curves: demand and elasticity at a price, and the price of maximal profit.
 
-Prices and costs share one unit (minor units of currency, as floats); demand is in units a period.
-`demand` and `elasticity` take a price or an array of prices. `optimum` takes the cost of a unit and
-returns the price that maximises (price - cost) · demand(price), with no guardrail applied.
+Prices and costs are floats in minor units; demand is in units per period. `demand` and `elasticity`
+take one price or an array of prices. `optimum` takes the unit cost and returns the price that
+maximises (price - cost) · demand(price), without guardrails.
 """
 
 from __future__ import annotations
@@ -17,11 +17,10 @@ from numpy.typing import NDArray
 Price = TypeVar("Price", float, NDArray[np.float64])
 
 GOLDEN = (math.sqrt(5) - 1) / 2
-STEPS = 60  # of the Newton iteration; it needs four or five
 
 
 class Curve(Protocol):
-    """What a demand curve answers."""
+    """The interface of a demand curve."""
 
     def demand(self, price: Price) -> Price: ...
 
@@ -32,7 +31,7 @@ class Curve(Protocol):
 
 @dataclass(frozen=True)
 class Linear:
-    """demand = intercept - slope · price, and none above the choke price.
+    """demand = intercept - slope · price, and zero above the choke price.
 
     >>> Linear(intercept=100, slope=2).optimum(unit_cost=10)
     30.0
@@ -42,14 +41,14 @@ class Linear:
     slope: float
 
     def __post_init__(self) -> None:
-        _above_zero(intercept=self.intercept, slope=self.slope)
+        _check_positive(intercept=self.intercept, slope=self.slope)
 
     def demand(self, price: Price) -> Price:
         units: Price = np.maximum(self.intercept - self.slope * price, 0.0)
         return units
 
     def elasticity(self, price: Price) -> Price:
-        """-infinity from the choke price on."""
+        """-infinity at the choke price and above."""
         return _ratio(-self.slope * price, self.demand(price))
 
     def optimum(self, unit_cost: float) -> float:
@@ -59,9 +58,9 @@ class Linear:
 
 @dataclass(frozen=True)
 class Quadratic:
-    """demand = intercept - slope · price - curvature · price², and none above the choke price.
+    """demand = intercept - slope · price - curvature · price², and zero above the choke price.
 
-    Falls ever faster: slope and curvature are not negative, and not both zero.
+    Slope and curvature are not negative and not both zero, so demand falls at an increasing rate.
     """
 
     intercept: float
@@ -69,7 +68,7 @@ class Quadratic:
     curvature: float
 
     def __post_init__(self) -> None:
-        _above_zero(intercept=self.intercept, steepness=self.slope + self.curvature)
+        _check_positive(intercept=self.intercept, steepness=self.slope + self.curvature)
         if min(self.slope, self.curvature) < 0:
             raise ValueError(f"slope and curvature cannot be negative. Received: {self}")
 
@@ -79,12 +78,12 @@ class Quadratic:
         return units
 
     def elasticity(self, price: Price) -> Price:
-        """-infinity from the choke price on."""
+        """-infinity at the choke price and above."""
         fall = (self.slope + 2 * self.curvature * price) * price
         return _ratio(-fall, self.demand(price))
 
     def optimum(self, unit_cost: float) -> float:
-        """The positive root of 3 d p² + 2 (b - d c) p - (a + b c) = 0, in its stable form."""
+        """The positive root of 3 d p² + 2 (b - d c) p - (a + b c) = 0, without cancellation."""
         middle = self.slope - self.curvature * unit_cost
         last = self.intercept + self.slope * unit_cost
         root = math.sqrt(middle**2 + 3 * self.curvature * last)
@@ -104,7 +103,7 @@ class ConstantElasticity:
     exponent: float
 
     def __post_init__(self) -> None:
-        _above_zero(
+        _check_positive(
             units=self.units, reference_price=self.reference_price, minus_exponent=-self.exponent
         )
 
@@ -116,7 +115,7 @@ class ConstantElasticity:
         return 0.0 * price + self.exponent
 
     def optimum(self, unit_cost: float) -> float:
-        """c e / (e + 1); infinity from -1 up, where every rise in price earns more."""
+        """c e / (e + 1); infinity if the exponent is -1 or higher, as a rise then always pays."""
         if self.exponent >= -1:
             return math.inf
         return unit_cost * self.exponent / (self.exponent + 1)
@@ -124,9 +123,9 @@ class ConstantElasticity:
 
 @dataclass(frozen=True)
 class Logit:
-    """demand = market / (1 + exp(slope · price - utility)): a market of shoppers who buy or do not.
+    """demand = market / (1 + exp(slope · price - utility)): each shopper buys one unit or none.
 
-    `utility` is the utility of the good when free, of `slope` per unit of money.
+    `utility` is the utility of the product at price 0. `slope` is the utility of a unit of money.
     """
 
     market: float
@@ -134,7 +133,7 @@ class Logit:
     slope: float
 
     def __post_init__(self) -> None:
-        _above_zero(market=self.market, slope=self.slope)
+        _check_positive(market=self.market, slope=self.slope)
 
     def _log_odds(self, price: Price) -> Price:
         return self.utility - self.slope * price
@@ -143,39 +142,26 @@ class Logit:
         return self.market * _sigmoid(self._log_odds(price))
 
     def elasticity(self, price: Price) -> Price:
-        """-b p (1 - share)."""
+        """-b p (1 - share), where share is the share of the market that buys."""
         return -self.slope * price * _sigmoid(-self._log_odds(price))
 
     def optimum(self, unit_cost: float) -> float:
-        """c + (1 + W(exp(utility - b c - 1))) / b, with Lambert's W.
+        """c + (1 + W(exp(utility - b c - 1))) / b, where W is the Lambert W function.
 
         Aravindakshan & Ratchford 2011, "Solving share equations in logit models using the
         LambertW function", Review of Marketing Science 9(1).
         """
-        return unit_cost + (1 + lambert_w_exp(self._log_odds(unit_cost) - 1)) / self.slope
+        from scipy.special import wrightomega
 
-
-def lambert_w_exp(log: float) -> float:
-    """W(exp(log)), the w with w + ln w = log, by Newton's method; a large log is safe.
-
-    >>> round(lambert_w_exp(1.0), 12)
-    1.0
-    """
-    w = log if log > 1 else math.exp(log)
-    for _ in range(STEPS):
-        if w == 0:
-            return 0.0
-        step = w * (log - math.log(w) - w) / (1 + w)
-        w += step
-        if abs(step) <= 1e-15 * w:
-            break
-    return w
+        # wrightomega(z) is W(exp(z)), and does not overflow for a large z.
+        omega = float(wrightomega(self._log_odds(unit_cost) - 1))
+        return unit_cost + (1 + omega) / self.slope
 
 
 def best_between(curve: Curve, unit_cost: float, low: float, high: float) -> float:
-    """The price in [low, high] that earns most, by golden-section search.
+    """The price in [low, high] of maximal profit, by golden-section search.
 
-    For any curve whose profit has one peak there, closed form or not.
+    The profit must have a single peak in the interval. The curve needs no closed-form optimum.
 
     Raises:
         ValueError: low is above high.
@@ -194,7 +180,7 @@ def best_between(curve: Curve, unit_cost: float, low: float, high: float) -> flo
 
 
 def profit(curve: Curve, price: float, unit_cost: float) -> float:
-    """What a period earns at a price, before fixed costs."""
+    """Profit per period at a price, before fixed costs."""
     return (price - unit_cost) * curve.demand(price)
 
 
@@ -205,12 +191,12 @@ def _sigmoid(value: Price) -> Price:
 
 def _ratio(change: Price, demand: Price) -> Price:
     with np.errstate(divide="ignore", invalid="ignore"):
-        found: Any = np.where(demand > 0, np.divide(change, demand), -np.inf)[()]
-    elasticity: Price = found
+        ratio: Any = np.where(demand > 0, np.divide(change, demand), -np.inf)[()]
+    elasticity: Price = ratio
     return elasticity
 
 
-def _above_zero(**values: float) -> None:
+def _check_positive(**values: float) -> None:
     for name, value in values.items():
         if not (0 < value < math.inf):
             raise ValueError(f"{name} must be finite and above 0. Received: {value}")

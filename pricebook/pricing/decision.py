@@ -1,8 +1,8 @@
-"""How offers are decided: pure, over batches of any size; a single offer is a batch of one.
+"""Price decisions for a batch of offers. Pure: the same inputs give the same prices.
 
-The model picks, among the rungs between floor and list price, the one with the most expected
-profit; `guardrails` then has the last word. Where anything is missing the list price stands, and a
-reason says what was missing.
+The response model selects the rung of highest expected profit between floor and list price. Then
+the guardrails apply. If an input is missing, the price is the list price and a reason says which
+input is missing.
 """
 
 from __future__ import annotations
@@ -20,26 +20,31 @@ from pricebook.money import Floats, Ints
 from pricebook.pricing import exploration, guardrails
 from pricebook.pricing.guardrails import Bound, Bounds, Reason
 
-DRAWN = "drawn near the best price, to learn from"
-WHY_NOT = {
+EXPLORATION_TEXT = "drawn at random near the best price, to measure the response"
+WHY_LIST_PRICE = {
     "no_model": "not repriced; there is no response model",
     "no_floor": "not repriced; neither a unit cost nor a MAP price is known",
-    "no_cost": "not repriced; without a unit cost there is no profit to weigh",
-    "floor_above_list": "not repriced; the floor lies above the list price, the most anyone pays",
-    "not_modelled": "not repriced; too few sales to learn how its demand responds to price",
-    "no_reference": "not repriced; its usual price is not known",
-    "sold_out": "not repriced; none is on hand",
+    "no_cost": "not repriced; without a unit cost the profit is unknown",
+    "floor_above_list": "not repriced; the floor is above the list price",
+    "not_modelled": "not repriced; too few sales to estimate how demand responds to price",
+    "no_reference": "not repriced; its reference price is not known",
+    "sold_out": "not repriced; it is out of stock",
     "no_answer": "not repriced; the response model gave no usable answer",
 }
 
 
 @dataclass(frozen=True)
 class Listings:
-    """n rows of the price book as columns. Money in minor units; NaN where unknown.
+    """n rows of the price book as columns of shape (n,). Money in minor units; NaN means unknown.
 
-    `cannibalised` is what a unit sold at a lower price takes from the shop's own substitutes
-    (`pricebook.pricing.cannibalisation`); 0 where that is not known. `lowest_30d` is the lowest list price
-    of the past 30 days, and `on_hand` the units in stock.
+    Attributes:
+        reference_price: the usual price, the median of recent periods.
+        cost_assumed: whether the unit cost comes from an assumed margin.
+        modelled: whether the response model has an estimate for the sku.
+        cannibalised: the margin that each additional unit takes from the shop's own substitutes
+            (`pricebook.pricing.cannibalisation`); 0 where it is not known.
+        lowest_30d: the lowest list price of the past 30 days.
+        on_hand: units in stock.
     """
 
     sku: NDArray[np.object_]
@@ -59,23 +64,24 @@ class Listings:
         return self.list_price.size
 
     def take(self, rows: NDArray[np.int64]) -> Listings:
+        """The listings at these row numbers."""
         columns = {name: column for name, column in vars(self).items() if column is not None}
         return Listings(**{name: column[rows] for name, column in columns.items()})
 
     @property
     def marginal_cost(self) -> Floats:
-        """What one more unit costs the shop: the unit, and the margin lost on substitutes."""
+        """Cost of one more unit: its unit cost plus the margin lost on substitutes."""
         return self.unit_cost if self.cannibalised is None else self.unit_cost + self.cannibalised
 
 
-# Demand at each price as a multiple of demand at the reference price.
+# Demand at each price, relative to demand at the reference price:
 # (listings (n), segments (n), price / reference price (n, k)) -> (n, k)
 DemandRatio = Callable[[Listings, Sequence[str], Floats], Floats]
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The rungs a price was drawn from, and the chance of each; above zero where allowed."""
+    """The rungs that a price was drawn from, and the probability of each (above zero)."""
 
     prices: tuple[int, ...]
     chances: tuple[float, ...]
@@ -86,7 +92,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A price and why. Reasons chain: each starts at the price the one before it ended at."""
+    """A price with its reasons. Each reason starts at the price where the previous one ended."""
 
     price: int
     floor: int | None
@@ -94,8 +100,8 @@ class Decision:
     reasons: tuple[Reason, ...]
     choice: Choice | None = None
 
-    def noting(self, rule: str, text: str, price: int | None = None) -> Decision:
-        """This decision with one more reason; the price changes only where one is given."""
+    def with_reason(self, rule: str, text: str, price: int | None = None) -> Decision:
+        """This decision with one more reason, and with a new price if one is given."""
         after = self.price if price is None else price
         reason = Reason(rule, self.price, after, f"{rule}: {text}")
         return replace(self, price=after, reasons=(*self.reasons, reason))
@@ -108,37 +114,40 @@ def decide_many(
     demand: DemandRatio | None,
     draws: Floats | None = None,
 ) -> list[Decision]:
-    """Decide n offers: row i of the listings for the shoppers of segment i.
+    """Decide n offers: row i of the listings for shoppers of segment i.
 
-    Every price is floor <= price <= list price and on a rung, or the list price with its reason.
+    Each price is on a rung with floor <= price <= list price, or is the list price with a reason.
 
     Args:
-        draws: (n,), a number of [0, 1) where the rung is to be drawn near the best one
-            (`pricebook.pricing.exploration`), NaN where the best one is wanted; the latter if None.
+        demand: the response model; None if there is none.
+        draws: (n,), a number in [0, 1) where the exploration arm draws the rung
+            (`pricebook.pricing.exploration`), NaN where the best rung is used. None: all NaN.
     """
     floor = guardrails.floors(listings.unit_cost, listings.map_price, listings.list_price, limits)
-    why_not = _why_not(listings, floor, demand)
-    able = np.flatnonzero(why_not == "")
+    why_list = _why_list_price(listings, floor, demand)
+    priced = np.flatnonzero(why_list == "")  # rows with every input
     trail: list[Bound] = []
     choices: list[Choice | None] = []
-    if demand is not None and able.size:
-        some = listings.take(able)
-        bounds = _bounds(some, floor[able], limits)
-        prices, profit = _expected(some, [segments[i] for i in able.tolist()], bounds, demand)
+    if demand is not None and priced.size:
+        complete = listings.take(priced)
+        bounds = _bounds(complete, floor[priced], limits)
+        prices, profit = _expected(complete, [segments[i] for i in priced.tolist()], bounds, demand)
         wanted = _most_profitable(prices, profit)
-        why_not[able[wanted == 0]] = "no_answer"
-        trail = [Bound("model", "model: the most expected profit", wanted)]
+        why_list[priced[wanted == 0]] = "no_answer"
+        trail = [Bound("model", "model: highest expected profit", wanted)]
         if draws is not None:
-            wanted, choices = _explored(wanted, prices, profit, bounds, draws[able])
-            trail.append(Bound("experiment", f"experiment: {DRAWN}", wanted))
+            wanted, choices = _explored(wanted, prices, profit, bounds, draws[priced])
+            trail.append(Bound("experiment", f"experiment: {EXPLORATION_TEXT}", wanted))
         trail += guardrails.guard(wanted, bounds)
-    decisions = list(_told(listings, floor, why_not.tolist(), trail))
-    for row, choice in zip(able.tolist(), choices, strict=False):
+    decisions = list(_with_reasons(listings, floor, why_list.tolist(), trail))
+    for row, choice in zip(priced.tolist(), choices, strict=False):
         decisions[row] = replace(decisions[row], choice=choice)
     return decisions
 
 
-def _why_not(listings: Listings, floor: Floats, demand: DemandRatio | None) -> NDArray[np.object_]:
+def _why_list_price(
+    listings: Listings, floor: Floats, demand: DemandRatio | None
+) -> NDArray[np.object_]:
     on_hand = listings.on_hand
     missing = {
         "no_floor": np.isnan(floor),
@@ -166,11 +175,11 @@ def _bounds(listings: Listings, floor: Floats, limits: Limits) -> Bounds:
 def _expected(
     listings: Listings, segments: Sequence[str], bounds: Bounds, demand: DemandRatio
 ) -> tuple[Ints, Floats]:
-    """Candidate prices (n, k) and the expected profit at each, NaN where demand is unusable.
+    """Candidate prices (n, k) and the expected profit at each; NaN where demand is unusable.
 
-    Expected profit is (price - marginal cost) x demand at that price relative to demand at the
-    reference price: the level of demand does not move the optimum. The floor knows nothing of
-    substitutes.
+    Expected profit is (price - marginal cost) x demand relative to demand at the reference price.
+    The level of demand does not change the optimum. Substitutes raise the marginal cost here, but
+    not the floor.
     """
     prices = _candidates(bounds)
     units = demand(listings, segments, prices / listings.reference_price[:, None])
@@ -181,23 +190,24 @@ def _expected(
 
 
 def _most_profitable(prices: Ints, profit: Floats) -> Ints:
-    """Rungs (n,) of the most expected profit, the lower of equals; 0 where demand is unusable."""
+    """Rungs (n,) of highest expected profit, the lower of equals; 0 where demand is unusable."""
     usable = ~np.isnan(profit[:, 0])
-    known = np.where(usable[:, None], profit, 0)
-    most = known.max(axis=1, keepdims=True)
-    first = np.argmax(known >= most - 1e-9 * np.abs(most), axis=1)
+    finite = np.where(usable[:, None], profit, 0)
+    highest = finite.max(axis=1, keepdims=True)
+    # argmax of a boolean row is its first True; the tolerance makes equal profits equal
+    first = np.argmax(finite >= highest - 1e-9 * np.abs(highest), axis=1)
     return np.where(usable, prices[np.arange(len(prices)), first], 0)
 
 
 def _explored(
     wanted: Ints, prices: Ints, profit: Floats, bounds: Bounds, draws: Floats
 ) -> tuple[Ints, list[Choice | None]]:
-    """The prices wanted, drawn where there is a draw, and what each was drawn from.
+    """Replace wanted prices by drawn ones where there is a draw; return also each `Choice`.
 
-    Only rungs that every guardrail lets stand may be drawn, so a chance is that of the price
-    charged. Where there is none, the price is not drawn.
+    Only rungs that no guardrail would change may be drawn, so that the probability of the draw is
+    the probability of the price charged. Without such a rung the price is not drawn.
     """
-    chances = exploration.chances(profit, _let_stand(prices, bounds), *_width(bounds))
+    chances = exploration.chances(profit, _within_limits(prices, bounds), *_width(bounds))
     exploring = ~np.isnan(draws) & (chances.sum(axis=1) > 0)
     rows = np.flatnonzero(exploring)
     at = exploration.drawn(chances[rows], draws[rows])
@@ -215,8 +225,8 @@ def _width(bounds: Bounds) -> tuple[int, float]:
     return bounds.limits.experiment.reach, bounds.limits.experiment.temperature
 
 
-def _let_stand(prices: Ints, bounds: Bounds) -> NDArray[np.bool_]:
-    """(n, k): candidates within step and band; of a price that repeats, the first."""
+def _within_limits(prices: Ints, bounds: Bounds) -> NDArray[np.bool_]:
+    """(n, k): candidates within step limit and competitor band; only the first of equal prices."""
     high = np.minimum(bounds.highest_step, bounds.highest_in_band)
     inside = (prices >= bounds.lowest_step[:, None]) & (prices <= high[:, None])
     inside[:, 1:] &= prices[:, 1:] != prices[:, :-1]
@@ -224,7 +234,7 @@ def _let_stand(prices: Ints, bounds: Bounds) -> NDArray[np.bool_]:
 
 
 def _candidates(bounds: Bounds) -> Ints:
-    """Rungs from floor to list price, ascending (n, k); shorter rows repeat the list price."""
+    """Rungs from floor to list price (n, k), ascending. Shorter rows repeat the list price."""
     rows = [
         ladder[int(np.searchsorted(ladder, floor)) :]
         for ladder, floor in zip(bounds.ladders, bounds.floor.tolist(), strict=True)
@@ -235,22 +245,24 @@ def _candidates(bounds: Bounds) -> Ints:
     return prices
 
 
-def _told(
-    listings: Listings, floor: Floats, why_not: Sequence[str], trail: Sequence[Bound]
+def _with_reasons(
+    listings: Listings, floor: Floats, why_list: Sequence[str], trail: Sequence[Bound]
 ) -> Iterator[Decision]:
-    """Decisions with their reasons; the trail has one column for each row that was able."""
+    """Decisions with their reasons. The trail has a column for each row that the model priced."""
     steps = iter(np.stack([bound.prices for bound in trail], axis=1).tolist() if trail else ())
     floors = [None if np.isnan(value) else int(value) for value in floor]
     assumed = (listings.cost_assumed & ~np.isnan(listings.unit_cost)).tolist()
-    for row, top in enumerate(listings.list_price.tolist()):
-        decision = Decision(top, floors[row], top, ())
-        prices = next(steps) if why_not[row] in ("", "no_answer") else ()
-        if why_not[row]:
-            decision = decision.noting(why_not[row], WHY_NOT[why_not[row]])
+    for row, list_price in enumerate(listings.list_price.tolist()):
+        decision = Decision(list_price, floors[row], list_price, ())
+        prices = next(steps) if why_list[row] in ("", "no_answer") else ()
+        if why_list[row]:
+            decision = decision.with_reason(why_list[row], WHY_LIST_PRICE[why_list[row]])
         else:
-            decision = _explained(decision, [top, *prices], trail)
+            decision = _explained(decision, [list_price, *prices], trail)
         if assumed[row]:
-            decision = decision.noting("cost", "assumed, from the margin set for its department")
+            decision = decision.with_reason(
+                "cost", "assumed, from the margin set for its department"
+            )
         yield decision
 
 

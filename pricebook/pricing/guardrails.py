@@ -1,9 +1,9 @@
-"""Floors, ceilings, steps and bands: each rule that changes a price leaves a reason.
+"""Guardrails: floor, ceiling, step limit and competitor band. Each price change leaves a reason.
 
-The rules run over a batch, always in the order of `RULES`; floors come last and nothing overrides
-them. Two stances meet where a floor lies above the list price: the published price is the most
-anyone pays (the ceiling), and a floor forbids going below it, so no price satisfies both. Such a
-sku is not repriced at all: it sells at its list price, and the quote says why (see `quote`).
+The rules apply to a batch, always in the order of `RULES`. The floor comes last, and nothing
+overrides it. If a floor is above the list price, no price satisfies both: nobody pays more than the
+list price, and no price is below the floor. Such a sku is not repriced. It sells at its list price,
+and the quote says why.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pricebook.money import Floats, Ints
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """A rule, the price before and after it, in minor units; equal where it only tells."""
+    """A rule with the price before and after it, in minor units. Some rules only inform."""
 
     rule: str
     before: int
@@ -30,7 +30,10 @@ class Reason:
 
 @dataclass(frozen=True)
 class Bounds:
-    """What the rules look at, for n offers; every array is shaped (n,), NaN where unknown."""
+    """The inputs of the rules for n offers. Arrays have shape (n,); NaN means unknown.
+
+    `usual_price` is the reference price: the median of recent prices.
+    """
 
     list_price: Ints
     floor: Floats
@@ -59,7 +62,7 @@ class Bounds:
 
 @dataclass(frozen=True)
 class Rule:
-    """One guardrail: prices (n,) in, prices (n,) out, and how it explains itself."""
+    """One guardrail: a function from prices (n,) to prices (n,), and the text of its reason."""
 
     name: str
     apply: Callable[[Ints, Bounds], Ints]
@@ -68,7 +71,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class Bound:
-    """The prices after one rule, shaped (n,)."""
+    """The prices (n,) after one rule."""
 
     rule: str
     text: str
@@ -76,25 +79,27 @@ class Bound:
 
 
 def floors(unit_cost: Floats, map_price: Floats, list_price: Ints, limits: Limits) -> Floats:
-    """The lowest allowed prices, rounded up; NaN (missing) without a unit cost and a MAP price.
+    """The lowest allowed prices (n,), rounded up; NaN if unit cost and MAP price are both unknown.
 
     floor = max(unit cost x (1 + margin), MAP price, list price x (1 - largest markdown))
     """
-    known = np.fmax(unit_cost * (1 + limits.min_margin), map_price)
-    deepest = list_price * (1 - limits.max_markdown)
-    return np.where(np.isnan(known), np.nan, money.round_up(np.fmax(known, deepest)))
+    # fmax ignores NaN, so one known value is enough
+    cost_floor = np.fmax(unit_cost * (1 + limits.min_margin), map_price)
+    markdown_floor = list_price * (1 - limits.max_markdown)
+    floor = money.round_up(np.fmax(cost_floor, markdown_floor))
+    return np.where(np.isnan(cost_floor), np.nan, floor)
 
 
 def _band(prices: Ints, bounds: Bounds) -> Ints:
-    return _whole(np.minimum(prices, bounds.highest_in_band))
+    return _to_integers(np.minimum(prices, bounds.highest_in_band))
 
 
 def _step(prices: Ints, bounds: Bounds) -> Ints:
-    return _whole(np.clip(prices, bounds.lowest_step, bounds.highest_step))
+    return _to_integers(np.clip(prices, bounds.lowest_step, bounds.highest_step))
 
 
 def _ladder(prices: Ints, bounds: Bounds) -> Ints:
-    """Onto the nearest rung that keeps step and band; a price above the ladder is the ceiling's."""
+    """Snap to the nearest rung within step and band. The ceiling rule handles prices above list."""
     lows = bounds.lowest_step
     highs = np.minimum(bounds.highest_step, bounds.highest_in_band)
     snapped = prices.copy()
@@ -114,24 +119,24 @@ def _floor(prices: Ints, bounds: Bounds) -> Ints:
     return raised
 
 
-def _whole(prices: Floats) -> Ints:
+def _to_integers(prices: Floats) -> Ints:
     return prices.astype(np.int64)
 
 
 RULES = (
-    Rule("competitor_band", _band, "at most {competitor_band:.0%} above the cheapest rival"),
-    Rule("step", _step, "at most {max_step:.0%} from the usual price"),
+    Rule("competitor_band", _band, "at most {competitor_band:.0%} above the cheapest competitor"),
+    Rule("step", _step, "at most {max_step:.0%} from the reference price"),
     Rule("ladder", _ladder, "the nearest price on the ladder"),
-    Rule("ceiling", _ceiling, "nobody pays more than the list price"),
+    Rule("ceiling", _ceiling, "no price is above the list price"),
     Rule("floor", _floor, "never below the floor"),
 )
 
 
 def guard(wanted: Ints, bounds: Bounds) -> list[Bound]:
-    """Apply every rule in order to the wanted prices (n,): one `Bound` a rule.
+    """Apply every rule in order to the wanted prices (n,); return one `Bound` per rule.
 
-    The last one's prices are allowed: floor <= price <= list price, on a rung, wherever the floor
-    is known and not above the list price.
+    The prices of the last `Bound` are on a rung, with floor <= price <= list price, wherever the
+    floor is known and not above the list price.
     """
     trail: list[Bound] = []
     prices = wanted

@@ -1,9 +1,9 @@
-"""What another way of pricing would have earned, told from a log of prices drawn by chance.
+"""Off-policy evaluation: what another pricing policy would have earned, from the quote log.
 
-In the exploration arm each price was drawn from a few, and the chance of each is in the log. A
-quote whose price the other policy would have chosen too stands for all those that it would have
-priced so: it counts as often as its chance was small. Nothing is asked of a model, so nothing of
-one can be wrong; where one is asked too (doubly robust), it only makes the interval narrower.
+In the exploration arm prices are drawn at random, and the log has the probability of each. A quote
+whose price equals the other policy's choice is weighted by the inverse of its probability. This
+needs no model, so no model error can bias it. The doubly robust estimate uses a model as well, but
+only to make the interval narrower.
 """
 
 from __future__ import annotations
@@ -20,17 +20,19 @@ from pricebook.money import Floats
 from pricebook.pricing.arms import EXPLORE
 from pricebook.pricing.decision import Choice
 
-NORMAL = 1.959964  # standard errors to either side hold 95 %
+NORMAL = 1.959964  # 97.5 % quantile of the standard normal: 95 % intervals
 
-Policy = Callable[[Choice], int]  # which of the prices that might be drawn it would charge
+Policy = Callable[[Choice], int]  # selects one of the prices that could be drawn
 
 
 @dataclass(frozen=True, slots=True)
 class Quoted:
-    """A quote as the log has it, and the units ordered on it. Money in minor units.
+    """A quote from the log with the units ordered on it. Money in minor units.
 
-    `who` shares an arm and its draws: a shopper, or all without a name who asked for the sku within
-    the life of a quote. `choice` is of one price where it was not drawn.
+    Attributes:
+        who: the unit of randomisation. It is a shopper, or all anonymous requests for a sku within
+            the validity of a quote.
+        choice: the prices it was drawn from; a single price if it was not drawn.
     """
 
     who: str
@@ -44,17 +46,20 @@ class Quoted:
 
     @property
     def profit(self) -> float:
-        """NaN without a unit cost."""
+        """Profit of the units ordered; NaN without a unit cost."""
         cost = self.features["unit_cost"]
         return float("nan") if cost is None else float(self.units * (self.price - cost))
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """n prices shown by chance, as columns (n,).
+    """n randomised prices as columns of shape (n,).
 
-    `earned` is what each led to, `propensity` the chance that it was shown, `target` the chance the
-    policy in question gives it, and those of one `who` were not drawn independently.
+    Attributes:
+        earned: the reward (profit) of each.
+        propensity: the probability that the price was shown.
+        target: the probability that the evaluated policy would show it.
+        who: the unit of randomisation; rows of one unit are not independent.
 
     Raises:
         ValueError: shapes differ, fewer than two are independent, a propensity is not in (0, 1], a
@@ -71,15 +76,18 @@ class Evidence:
         if len(set(shapes)) > 1 or len(shapes[0]) != 1:
             raise ValueError(f"Evidence needs columns of one length. Received: {shapes}")
         if np.unique(self.who).size < 2:
-            raise ValueError(f"An error needs two who ask. Received: {np.unique(self.who)}")
-        _all(
+            raise ValueError(
+                f"A standard error needs two shoppers. Received: {np.unique(self.who)}"
+            )
+        _check_all(
             self.propensity, (self.propensity > 0) & (self.propensity <= 1), "propensity in (0, 1]"
         )
-        _all(self.target, (self.target >= 0) & (self.target <= 1), "target in [0, 1]")
-        _all(self.earned, np.isfinite(self.earned), "finite reward")
+        _check_all(self.target, (self.target >= 0) & (self.target <= 1), "target in [0, 1]")
+        _check_all(self.earned, np.isfinite(self.earned), "finite reward")
 
     @property
     def weight(self) -> Floats:
+        """Importance weight: target / propensity."""
         return self.target / self.propensity
 
 
@@ -96,47 +104,51 @@ class Estimate:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Of 95 %."""
+        """The 95 % confidence interval."""
         return self.value - NORMAL * self.error, self.value + NORMAL * self.error
 
 
-def inverse_propensity(seen: Evidence) -> Estimate:
-    """What the policy would have earned a quote, by inverse propensity scoring.
+def inverse_propensity(evidence: Evidence) -> Estimate:
+    """Expected profit per quote under the policy, by inverse propensity scoring.
 
     The mean of target / propensity x reward: Horvitz & Thompson 1952, "A generalization of sampling
-    without replacement from a finite universe", JASA 47. Unbiased if the policy charges no price
-    that could not have been drawn.
+    without replacement from a finite universe", JASA 47. Unbiased if the policy only chooses prices
+    that could have been drawn.
 
     >>> who = np.array(["ann", "bob"])
-    >>> seen = Evidence(np.array([4.0, 9.0]), np.array([0.5, 0.5]), np.array([1.0, 0.0]), who)
-    >>> inverse_propensity(seen).value
+    >>> evidence = Evidence(np.array([4.0, 9.0]), np.array([0.5, 0.5]), np.array([1.0, 0.0]), who)
+    >>> inverse_propensity(evidence).value
     4.0
     """
-    return _mean(seen.weight * seen.earned, seen.who)
+    return _mean(evidence.weight * evidence.earned, evidence.who)
 
 
-def doubly_robust(seen: Evidence, said: Floats, expected: Floats) -> Estimate:
-    """The same with a model of the reward, whose errors the log corrects.
+def doubly_robust(evidence: Evidence, predicted: Floats, expected: Floats) -> Estimate:
+    """Expected profit per quote under the policy, by the doubly robust estimator.
 
-    The mean of expected + target / propensity x (reward - said): Dudík, Langford & Li 2011, "Doubly
-    robust policy evaluation and learning", ICML. As unbiased as `inverse_propensity` whatever the
-    model says, if it was not fitted on the rewards it is asked about; the better the model, the
-    smaller the error.
+    The mean of expected + target / propensity x (reward - predicted): Dudík, Langford & Li 2011,
+    "Doubly robust policy evaluation and learning", ICML. Unbiased like `inverse_propensity`,
+    whatever the model predicts, if the model was not fitted on the same rewards. A better model
+    gives a smaller error.
 
     Args:
-        said: (n,), the model's reward at the price shown.
+        predicted: (n,), the model's reward at the price shown.
         expected: (n,), the model's reward under the policy.
+
+    Raises:
+        ValueError: shapes differ.
     """
-    if not said.shape == expected.shape == seen.earned.shape:
-        shapes = (said.shape, expected.shape)
-        raise ValueError(f"A model must answer {seen.earned.shape}. Received: {shapes}")
-    return _mean(expected + seen.weight * (seen.earned - said), seen.who)
+    if not predicted.shape == expected.shape == evidence.earned.shape:
+        shapes = (predicted.shape, expected.shape)
+        raise ValueError(f"Predictions need the shape {evidence.earned.shape}. Received: {shapes}")
+    residual = evidence.earned - predicted
+    return _mean(expected + evidence.weight * residual, evidence.who)
 
 
 def logged(lines: Iterable[Mapping[str, Any]]) -> list[Quoted]:
-    """The quotes of a quote log's lines, in order, each with what was ordered on it.
+    """Parse the lines of a quote log: its quotes in order, each with the units ordered on it.
 
-    An order counts once, however often it is told.
+    Repeated lines of one order count once.
     """
     quotes, orders = [], {}
     for line in lines:
@@ -151,24 +163,24 @@ def logged(lines: Iterable[Mapping[str, Any]]) -> list[Quoted]:
 
 
 def within_arm(quotes: Sequence[Quoted], policy: Policy) -> Evidence:
-    """Quotes of the exploration arm, weighed by the chance of their price in it.
+    """Evidence from quotes of the exploration arm, with the probability of the draw as propensity.
 
-    Who is in the arm is a matter of chance too, so what holds in it holds of everybody.
+    Shoppers are assigned to the arm at random, so the estimate holds for all shoppers.
     """
-    return _evidence(quotes, [one.choice.chance(one.price) for one in quotes], policy)
+    return _evidence(quotes, [quote.choice.chance(quote.price) for quote in quotes], policy)
 
 
 def overall(quotes: Sequence[Quoted], policy: Policy) -> Evidence:
-    """Quotes of all arms: one outside the exploration arm is no evidence, but was asked for."""
-    return _evidence(quotes, [one.propensity for one in quotes], policy)
+    """Evidence from quotes of all arms. Those outside the exploration arm have a target of 0."""
+    return _evidence(quotes, [quote.propensity for quote in quotes], policy)
 
 
 def _evidence(quotes: Sequence[Quoted], propensity: Sequence[float], policy: Policy) -> Evidence:
     return Evidence(
-        earned=np.array([one.profit for one in quotes]),
+        earned=np.array([quote.profit for quote in quotes]),
         propensity=np.array(propensity),
-        target=np.array([float(_chosen(one, policy)) for one in quotes]),
-        who=np.array([one.who for one in quotes]),
+        target=np.array([float(_chosen(quote, policy)) for quote in quotes]),
+        who=np.array([quote.who for quote in quotes]),
     )
 
 
@@ -196,21 +208,22 @@ def _quoted(line: Mapping[str, Any], units: int) -> Quoted:
 
 
 def _moment(quote: Mapping[str, Any]) -> str:
-    """What all who ask without a name share (`pricebook.pricing.arms`)."""
+    """The unit of randomisation of anonymous requests (`pricebook.pricing.arms`)."""
     issued, expires = (datetime.fromisoformat(quote[name]) for name in ("issued_at", "expires_at"))
     span = int(issued.timestamp() // (expires - issued).total_seconds())
     return f"{quote['sku']}|{quote['zone']}|{span}"
 
 
 def _mean(values: Floats, who: NDArray[Any]) -> Estimate:
-    """A mean whose error is of sums by who: one who asks often may differ from the others."""
-    _, place = np.unique(who, return_inverse=True)
+    """A mean with its cluster-robust standard error; each unit of randomisation is a cluster."""
+    _, cluster = np.unique(who, return_inverse=True)
     value = float(values.mean())
-    off = np.bincount(place, values - value)
-    error = np.sqrt(off.size / (off.size - 1) * (off**2).sum()) / values.size
+    deviation = np.bincount(cluster, values - value)
+    clusters = deviation.size
+    error = np.sqrt(clusters / (clusters - 1) * (deviation**2).sum()) / values.size
     return Estimate(value, float(error))
 
 
-def _all(column: Floats, holds: NDArray[np.bool_], what: str) -> None:
+def _check_all(column: Floats, holds: NDArray[np.bool_], what: str) -> None:
     if not holds.all():
         raise ValueError(f"Evidence needs a {what}. Received: {column[~holds][0]}")

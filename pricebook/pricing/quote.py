@@ -1,6 +1,7 @@
-"""What is quoted: an offer, the same for all who ask on the same terms until an input changes.
+"""Offers: the price for all shoppers with the same terms, until an input changes.
 
-A quote is an offer given to one shopper, signed, good until it expires (`serving.quotes.quoter`).
+A quote is an offer made to one shopper. It is signed and valid until it expires
+(`serving.quotes.quoter`).
 """
 
 from __future__ import annotations
@@ -20,40 +21,49 @@ from pricebook.pricing.decision import Choice, Decision, DemandRatio, Listings, 
 from pricebook.pricing.guardrails import Reason
 
 EVERYONE = "everyone"
-EVERYBODY = Arm()
+DEFAULT_ARM = Arm()
 UNDECIDED = frozenset({"online_store", "no_model", "kill_switch"})  # rules of `list_offers`
-# The words the New York Algorithmic Pricing Disclosure Act (General Business Law § 349-a) asks for.
+# The text that the New York Algorithmic Pricing Disclosure Act requires (Gen. Bus. Law § 349-a).
 DISCLOSURE = "THIS PRICE WAS SET BY AN ALGORITHM USING YOUR PERSONAL DATA"
 
 
 @dataclass(frozen=True, slots=True)
 class Shopper:
-    """Who asks. `asked` is the request's own consent flag; the rest comes from the online store."""
+    """The shopper of a request.
+
+    Attributes:
+        requested_consent: the consent flag of the request; None if it has none.
+        segment: from the online store; None if unknown.
+        consented: the stored consent flag; None if unknown.
+    """
 
     customer_id: str | None = None
-    asked: bool | None = None
+    requested_consent: bool | None = None
     segment: str | None = None
     consented: bool | None = None
 
 
 class Terms(NamedTuple):
-    """What an offer depends on beside the listing.
+    """What an offer depends on, besides the listing.
 
-    Whose personal offer is weighed (None: nobody's), why or why not, and the experiment arm.
+    Attributes:
+        segment: the segment whose personal offer is considered; None for no personal offer.
+        because: the reason that there is, or is not, a personal offer.
+        arm: the experiment arm.
     """
 
     segment: str | None = None
     because: str = ""
-    arm: Arm = EVERYBODY
+    arm: Arm = DEFAULT_ARM
 
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A price for all who ask on the same terms. Money in minor units.
+    """A price for all shoppers with the same terms. Money in minor units.
 
     `floor` and `choice` are never public. `lowest_30d` is the lowest list price of the past 30
-    days, the only price a discount may be announced against. `propensity` is the chance that who
-    asked was shown this price: the arm's share, times the chance of the rung drawn in it.
+    days; a discount may only be announced against this price. `propensity` is the probability that
+    the shopper was shown this price: the arm's share times the probability of the drawn rung.
     """
 
     sku: str
@@ -72,119 +82,129 @@ class Offer:
 
     @property
     def discount_from(self) -> int | None:
-        """What a discount may be announced against; None where the price is none."""
+        """The price to announce a discount against; None if there is no discount."""
         return self.lowest_30d if self.lowest_30d and self.price < self.lowest_30d else None
 
 
-def terms(shopper: Shopper, consent_default: bool, arm: Arm = EVERYBODY) -> Terms:
-    """What a shopper is quoted on.
+def terms(shopper: Shopper, consent_default: bool, arm: Arm = DEFAULT_ARM) -> Terms:
+    """The terms of a shopper.
 
-    The request's own consent flag comes first, then the shopper's stored one, then the shop's
-    default. An anonymous shopper has no reason to give. Only where prices are the model's is there
-    a personal offer.
+    The consent flag of the request takes precedence, then the stored flag, then the shop's default.
+    There is no personal offer in the control and exploration arms.
     """
     if arm.name in (CONTROL, EXPLORE):
         return Terms(arm=arm)
-    flags = (shopper.asked, shopper.consented, consent_default)
-    return Terms(*_weighed(shopper.customer_id is not None, flags, shopper.segment), arm)
+    flags = (shopper.requested_consent, shopper.consented, consent_default)
+    return Terms(*_personal_terms(shopper.customer_id is not None, flags, shopper.segment), arm)
 
 
-@lru_cache(maxsize=1024)  # there are few segments, and every quote asks
-def _weighed(
+@lru_cache(maxsize=1024)  # few distinct arguments, and every quote calls it
+def _personal_terms(
     named: bool, flags: tuple[bool | None, ...], segment: str | None
 ) -> tuple[str | None, str]:
-    """Whose personal offer is weighed, and why or why not."""
+    """The segment whose personal offer is considered (None: none), and the reason."""
     if not named:
         return None, "no shopper was named" if flags[0] else ""
     if not next(flag for flag in flags if flag is not None):
         return None, "the shopper has not consented to personal offers"
     if segment is None:
-        return None, "nothing is known of this shopper"
+        return None, "this shopper is unknown"
     return segment, f"the offer for {segment} shoppers"
 
 
 def personal(
     public: Decision, own: Decision, because: str, limits: Limits
 ) -> tuple[Decision, bool]:
-    """The better of a shopper's own offer and the public one, and whether it is the personal one.
+    """The lower of the segment's offer and the public one, and whether it is the segment's.
 
-    A personal offer is never above the public offer: where it would be, the public price stands.
-    Nor is it further below than `max_dispersion`, so no two shoppers are further apart.
+    A personal offer is never above the public offer, and at most `max_dispersion` below it. So the
+    prices of two shoppers differ at most by that share.
     """
-    own = _near(own, public, limits)
+    own = _limit_dispersion(own, public, limits)
     if own.price < public.price:
-        return own.noting("personal", because), True
+        return own.with_reason("personal", because), True
     if own.price > public.price:
-        return own.noting("public_offer", "no personal offer is above it", public.price), False
-    return public.noting("public_offer", f"{because} is the same"), False
+        return own.with_reason("public_offer", "no personal offer is above it", public.price), False
+    return public.with_reason("public_offer", f"{because} is the same"), False
 
 
-def _near(own: Decision, public: Decision, limits: Limits) -> Decision:
-    """An own offer, raised to the lowest rung that is near enough to the public one."""
+def _limit_dispersion(own: Decision, public: Decision, limits: Limits) -> Decision:
+    """Raise a segment's offer to the lowest rung within `max_dispersion` of the public one."""
     lowest = float(money.round_up(public.price * (1 - limits.max_dispersion)))
     if own.price >= lowest:
         return own
     nearest = money.at_or_above(money.rungs(public.ceiling, limits.endings), lowest)
     share = f"{limits.max_dispersion:.0%}"
-    return own.noting("dispersion", f"at most {share} below the public offer", nearest)
+    return own.with_reason("dispersion", f"at most {share} below the public offer", nearest)
 
 
 def offers(
-    asked: Sequence[Terms], listings: Listings, limits: Limits, demand: DemandRatio | None
+    terms_of_rows: Sequence[Terms], listings: Listings, limits: Limits, demand: DemandRatio | None
 ) -> list[Offer]:
-    """What is offered on each of these terms, row by row of the listings."""
-    public = decide_many(listings, [EVERYONE] * len(asked), limits, demand, _draws(asked))
-    named = [row for row, one in enumerate(asked) if one.segment is not None]
+    """Offers for n rows of the listings, each with its own terms."""
+    everyone = [EVERYONE] * len(terms_of_rows)
+    public = decide_many(listings, everyone, limits, demand, _draws(terms_of_rows))
+    segments_of_rows = {
+        row: terms.segment for row, terms in enumerate(terms_of_rows) if terms.segment is not None
+    }
     own: dict[int, Decision] = {}
-    if named:
-        segments = [one.segment for one in asked if one.segment is not None]
-        rows = listings.take(np.array(named))
-        own = dict(zip(named, decide_many(rows, segments, limits, demand), strict=True))
+    if segments_of_rows:
+        rows = listings.take(np.array(list(segments_of_rows)))
+        segments = list(segments_of_rows.values())
+        decisions = decide_many(rows, segments, limits, demand)
+        own = dict(zip(segments_of_rows, decisions, strict=True))
     lowest = _lowest(listings)
     decided = (
-        _decided(one, decision, own.get(row), limits)
-        for row, (one, decision) in enumerate(zip(asked, public, strict=True))
+        _decided(terms, decision, own.get(row), limits)
+        for row, (terms, decision) in enumerate(zip(terms_of_rows, public, strict=True))
     )
     return [
-        _offer(listings, row, decision, asked[row].arm, lowest[row], personalised)
+        _offer(listings, row, decision, terms_of_rows[row].arm, lowest[row], personalised)
         for row, (decision, personalised) in enumerate(decided)
     ]
 
 
 def _decided(
-    on: Terms, public: Decision, own: Decision | None, limits: Limits
+    terms: Terms, public: Decision, own: Decision | None, limits: Limits
 ) -> tuple[Decision, bool]:
-    """The decision on these terms, and whether it is a personal one."""
-    if on.arm.name == CONTROL:
-        return _at_list(public, "experiment", "the list price, to measure against"), False
+    """The decision for these terms, and whether it is a personal offer."""
+    if terms.arm.name == CONTROL:
+        return _at_list(public, "experiment", "the list price, as the control group"), False
     if own is not None:
-        return personal(public, own, on.because, limits)
-    return public.noting("public_offer", on.because) if on.because else public, False
+        return personal(public, own, terms.because, limits)
+    return public.with_reason("public_offer", terms.because) if terms.because else public, False
 
 
-def list_offers(asked: Sequence[Terms], listings: Listings, rule: str, because: str) -> list[Offer]:
-    """Offers at the list price, all for one reason."""
+def list_offers(
+    terms_of_rows: Sequence[Terms], listings: Listings, rule: str, because: str
+) -> list[Offer]:
+    """Offers at the list price, all with the same reason."""
     lowest = _lowest(listings)
     return [
         _offer(
             listings,
             row,
             _at_list(Decision(price, None, price, ()), rule, because),
-            one.arm,
+            terms.arm,
             lowest[row],
         )
-        for row, (one, price) in enumerate(zip(asked, listings.list_price.tolist(), strict=True))
+        for row, (terms, price) in enumerate(
+            zip(terms_of_rows, listings.list_price.tolist(), strict=True)
+        )
     ]
 
 
-def _draws(asked: Sequence[Terms]) -> Floats | None:
-    if all(one.arm.draw is None for one in asked):
+def _draws(terms_of_rows: Sequence[Terms]) -> Floats | None:
+    draws = [terms.arm.draw for terms in terms_of_rows]
+    if all(draw is None for draw in draws):
         return None
-    return np.array([np.nan if one.arm.draw is None else one.arm.draw for one in asked])
+    return np.array([np.nan if draw is None else draw for draw in draws])
 
 
 def _at_list(decision: Decision, rule: str, because: str) -> Decision:
-    return Decision(decision.ceiling, decision.floor, decision.ceiling, ()).noting(rule, because)
+    return Decision(decision.ceiling, decision.floor, decision.ceiling, ()).with_reason(
+        rule, because
+    )
 
 
 def _lowest(listings: Listings) -> list[int | None]:

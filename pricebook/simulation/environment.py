@@ -64,7 +64,7 @@ class Shop(gymnasium.Env[Any, Any]):
 
     def _seen(self) -> dict[str, Floats]:
         state = self._state
-        seen = {
+        observation = {
             "week": np.array([state.week]),
             "units": self._units,
             "price": state.price,
@@ -73,4 +73,4 @@ class Shop(gymnasium.Env[Any, Any]):
             "list_price": self.market.list_price,
             "unit_cost": self.market.unit_cost,
         }
-        return {name: np.asarray(value, np.float64) for name, value in seen.items()}
+        return {name: np.asarray(value, np.float64) for name, value in observation.items()}

@@ -174,8 +174,8 @@ class Market:
 
     def choice(self, state: State, offer: Offer) -> Floats:
         """The probability (g, n) that one visit of a segment buys a sku."""
-        given, buys = self._nests(state, offer)
-        return np.asarray(given * buys[:, self.category])
+        within, buys = self._nests(state, offer)
+        return np.asarray(within * buys[:, self.category])
 
     def demand(self, state: State, offer: Offer) -> Floats:
         """Expected units (n) of a week if nothing runs out."""
@@ -188,12 +188,12 @@ class Market:
         category - share_m / nest + share_m (1 - the chance that the category is bought); segments
         count by what they buy. Times `-rivalry`: the elasticity to the cheapest rival's prices.
         """
-        given, buys = self._nests(state, offer)
+        within, buys = self._nests(state, offer)
         same = np.equal.outer(self.category, self.category)
-        taken = given * (1 - buys[:, self.category] - 1 / self.spec.nest)
+        taken = within * (1 - buys[:, self.category] - 1 / self.spec.nest)
         moved = np.eye(self.spec.skus) / self.spec.nest + same * taken[:, None, :]
-        bought = self._visits[:, None] * given * buys[:, self.category] * _SENSITIVITY[:, None]
-        units = self._visits @ (given * buys[:, self.category])
+        bought = self._visits[:, None] * within * buys[:, self.category] * _SENSITIVITY[:, None]
+        units = self._visits @ (within * buys[:, self.category])
         return np.asarray(-self.slope * np.einsum("gn,gnm->nm", bought, moved) / units[:, None])
 
     def policy(self, state: State, rng: np.random.Generator) -> Offer:
@@ -203,8 +203,8 @@ class Market:
         chance = 1 / (1 + np.exp(2.2 - 1.5 * season - 0.8 * slow))
         cut = rng.random(self.spec.skus) < chance
         depth = rng.choice([0.1, 0.15, 0.2, 0.3], self.spec.skus)
-        asked = np.where(cut, self.list_price * (1 - depth), self.list_price)
-        rung = np.maximum(np.rint((asked + 1) / 10).astype(np.int64) * 10 - 1, 9)
+        price = np.where(cut, self.list_price * (1 - depth), self.list_price)
+        rung = np.maximum(np.rint((price + 1) / 10).astype(np.int64) * 10 - 1, 9)
         display = cut & (rng.random(self.spec.skus) < 0.6)
         mailer = cut & (rng.spawn(1)[0].random(self.spec.skus) < self.spec.mailed)
         return Offer(np.where(cut, rung, self.list_price), display, mailer)
@@ -232,9 +232,9 @@ class Market:
         """
         buys = rng.poisson(self.demand(state, offer) / _MEAN_UNITS)
         wanted = buys + rng.poisson(buys * (_MEAN_UNITS - 1))
-        found = rng.binomial(wanted, supply)
-        units = np.minimum(found, state.on_hand + state.inbound)
-        lasted = np.where(found > units, rng.beta(units + 1, np.maximum(found - units, 1)), 1.0)
+        served = rng.binomial(wanted, supply)
+        units = np.minimum(served, state.on_hand + state.inbound)
+        lasted = np.where(served > units, rng.beta(units + 1, np.maximum(served - units, 1)), 1.0)
         following = self._following(state, offer, units, rng)
         return following, Totals(wanted, units, supply * lasted)
 

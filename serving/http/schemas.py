@@ -105,7 +105,7 @@ class QuoteReply(BaseModel):
                             "rule": "model",
                             "before": 99,
                             "after": 89,
-                            "text": "model: the most expected profit",
+                            "text": "model: highest expected profit",
                         },
                         {
                             "rule": "cost",
