@@ -1,8 +1,8 @@
-"""Every benchmark in turn, each in a process of its own, then their page of the docs.
+"""Run all benchmarks one after the other, each in its own process, then write docs/benchmarks.md.
 
     python -m benchmarks
 
-One that fails does not keep the others from running; the command then ends with its name.
+If one fails, the others still run. The command then exits with an error that names it.
 """
 
 import argparse
@@ -35,7 +35,7 @@ def main() -> None:
     failed = [" ".join(words) for words in RUNS if not run(*words)]
     run("report")
     if failed:
-        sys.exit(f"Not every benchmark ran to its end. Received: {', '.join(failed)}")
+        sys.exit(f"Some benchmarks failed. Received: {', '.join(failed)}")
 
 
 if __name__ == "__main__":

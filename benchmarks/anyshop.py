@@ -1,10 +1,10 @@
-"""Two shops unlike the default one, through files, the stages and both commands a shop judges with.
+"""Run `backtest` and `elasticities` on two shops that differ from the default one.
 
     python -m benchmarks.anyshop [--series 30000]
 
-A shop of 10 skus in 80 zones over 120 weeks, from the simulated market, with rival prices and
-promotions: do the elasticities find the truth? And a shop of many monthly series: how long and how
-much memory do both commands take?
+The first shop has 10 skus in 80 zones over 120 weeks, with competitor prices and promotions. It
+comes from the simulated market, so the elasticities are compared with the true ones. The second has
+many monthly series. There, the time and the memory of both commands are measured.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from benchmarks.report import Bar, Plot, show, write
-from benchmarks.simulated import Simulated, simulated
+from benchmarks.report import Bar, Plot, print_result, write_result
+from benchmarks.simulated import SimulatedShop, simulate_shop
 
 SKUS, ZONES, WEEKS, SEED = 10, 80, 120, 7
 MONTHS, SERIES = 60, 30_000
@@ -33,8 +33,8 @@ MINUTES, GIGABYTES = 15.0, 6.0
 COMMANDS = ("backtest", "elasticities")
 
 
-def zoned_shop(folder: Path, truth: Simulated) -> None:
-    """Weekly store totals: orders, products, promotions and rival prices as Parquet files."""
+def zoned_shop(folder: Path, truth: SimulatedShop) -> None:
+    """Write weekly orders, products, promotions and competitor prices as Parquet files."""
     panel = truth.panel.assign(noon=truth.panel["period"] + pd.Timedelta(hours=12))
     sold = panel[panel["units"] > 0]
     _orders(sold).to_parquet(folder / "orders.parquet")
@@ -67,16 +67,16 @@ def _orders(sold: pd.DataFrame) -> pd.DataFrame:
 
 
 def _promotions(panel: pd.DataFrame) -> pd.DataFrame:
-    shown = [
+    frames = [
         panel.loc[panel[kind] > 0, ["sku", "zone", "period"]].assign(kind=kind)
         for kind in ("display", "mailer")
     ]
-    rows = pd.concat(shown).rename(columns={"period": "starts_at"})
+    rows = pd.concat(frames).rename(columns={"period": "starts_at"})
     return rows.assign(ends_at=rows["starts_at"] + pd.Timedelta(days=7))
 
 
 def monthly_shop(folder: Path, series: int) -> None:
-    """Monthly totals of many skus: orders alone, no product, promotion, cost or customer."""
+    """Write monthly orders of many skus, without products, promotions, costs or customers."""
     random = np.random.default_rng(SEED)
     months = pd.date_range("2020-01-01", periods=MONTHS, freq="MS")
     level = random.lognormal(2.5, 1.0, (series, 1))
@@ -121,10 +121,10 @@ def _params(
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
 
 
-def run(folder: Path, command: str, *more: str) -> dict[str, Any]:
-    """One command as a shop runs it; its seconds and peak memory in GB."""
+def run(folder: Path, command: str, *options: str) -> dict[str, Any]:
+    """Run a `pricebook` command. Returns its minutes and its peak memory in GB."""
     paths = {"PRICEBOOK_HOME": str(folder), "PRICEBOOK_PARAMS": str(folder / "params.yaml")}
-    measured = [sys.executable, "-m", "benchmarks.anyshop", "--measure", command, *more]
+    measured = [sys.executable, "-m", "benchmarks.anyshop", "--measure", command, *options]
     done = subprocess.run(
         measured, env={**os.environ, **paths}, check=True, stdout=subprocess.PIPE, text=True
     )
@@ -140,8 +140,8 @@ def _measure(arguments: list[str]) -> None:
     sys.stdout.write(json.dumps(usage) + "\n")
 
 
-def accuracy_bars(folder: Path, truth: Simulated) -> list[Bar]:
-    """How the elasticities that were written compare with the truth."""
+def accuracy_bars(folder: Path, truth: SimulatedShop) -> list[Bar]:
+    """Compare the written elasticities with the true ones."""
     written = folder / ".pricebook" / "elasticities"
     own = pd.read_parquet(written / "by_sku.parquet").merge(
         truth.by_sku, on="sku", suffixes=("", "_true")
@@ -149,7 +149,7 @@ def accuracy_bars(folder: Path, truth: Simulated) -> list[Bar]:
     near = (own["elasticity"] - own["elasticity_true"]).abs() <= 2 * own["stderr"]
     cross = pd.read_parquet(written / "cross.parquet")
     pooled = cross.groupby("kind")["elasticity"].mean()
-    right = {kind: float(pooled.get(kind, np.nan)) for kind in ("category", "competitor")}
+    mean = {kind: float(pooled.get(kind, np.nan)) for kind in ("category", "competitor")}
     pairs = cross[cross["kind"] == "sku"].merge(
         truth.cross, on=["sku", "rival"], suffixes=("", "_true")
     )
@@ -157,8 +157,8 @@ def accuracy_bars(folder: Path, truth: Simulated) -> list[Bar]:
     signs = float((significant["elasticity"] * significant["elasticity_true"] > 0).mean())
     return [
         Bar("skus within two standard errors of the truth", float(near.mean()), 0.9, False),
-        Bar("mean cross elasticity, category's rivals", right["category"], 0.0, False),
-        Bar("mean cross elasticity, competitor", right["competitor"], 0.0, False),
+        Bar("mean cross elasticity, category's rivals", mean["category"], 0.0, False),
+        Bar("mean cross elasticity, competitor", mean["competitor"], 0.0, False),
         Bar(f"right signs among the {len(significant)} pairs the data tell", signs, 0.9, False),
     ]
 
@@ -167,7 +167,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--series", type=int, default=SERIES, help="of the monthly shop")
+    parser.add_argument(
+        "--series", type=int, default=SERIES, help="how many series the monthly shop has"
+    )
     parser.add_argument("--measure", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.measure:
@@ -177,7 +179,7 @@ def main() -> None:
         zoned, monthly = Path(scratch) / "zoned", Path(scratch) / "monthly"
         zoned.mkdir()
         monthly.mkdir()
-        truth = simulated(SEED, skus=SKUS, categories=2, weeks=WEEKS, zones=ZONES)
+        truth = simulate_shop(SEED, skus=SKUS, categories=2, weeks=WEEKS, zones=ZONES)
         zoned_shop(zoned, truth)
         monthly_shop(monthly, arguments.series)
         rows = [
@@ -193,9 +195,11 @@ def main() -> None:
     ]
     rows = [{"run": f"{row.pop('shop')}: {row.pop('command')}", **row} for row in rows]
     title = "Any shop: 10 skus in 80 zones, and many monthly series"
-    show(title, rows, bars)
+    print_result(title, rows, bars)
     if arguments.series == SERIES:
-        write("anyshop", title, "python -m benchmarks.anyshop", rows, bars, Plot("run", "minutes"))
+        write_result(
+            "anyshop", title, "python -m benchmarks.anyshop", rows, bars, Plot("run", "minutes")
+        )
 
 
 if __name__ == "__main__":

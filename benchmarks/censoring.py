@@ -1,8 +1,10 @@
-"""Does the demand model tell a stock-out from a lack of demand? `python -m benchmarks.censoring`.
+"""Test whether the demand model can tell a stock-out from low demand.
 
-In the simulated market a fifth of the sku-weeks are out of stock for most of the week, and what was
-asked for is known. The same model is trained twice, told and not told of the stock, and forecasts
-the weeks that follow: the bias is against what was asked for.
+    python -m benchmarks.censoring
+
+In the simulated market a fifth of the sku-weeks are out of stock for most of the week, and the true
+demand is known. The same model is trained twice, with and without the stock record. The bias of its
+forecasts is measured against the true demand.
 """
 
 from __future__ import annotations
@@ -13,8 +15,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmarks.report import Bar, Plot, show, write
-from benchmarks.simulated import seed_range, simulated
+from benchmarks.report import Bar, Plot, print_result, write_result
+from benchmarks.simulated import seed_range, simulate_shop
 from pricebook.config import Demand
 from pricebook.metrics import bias, wape
 
@@ -26,10 +28,10 @@ WITH_STOCK, WITHOUT_STOCK = "ours, told of the stock", "the same, not told"
 
 
 def forecasts(seed: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """What was asked for and what each reading forecast, over the last weeks of a market."""
+    """The true demand, and the forecasts with and without the stock record, of the last weeks."""
     from models.demand.model import fit
 
-    panel = simulated(seed, skus=120, categories=12, shoppers=2000, out_of_stock=SHARE).panel
+    panel = simulate_shop(seed, skus=120, categories=12, shoppers=2000, out_of_stock=SHARE).panel
     cut = np.sort(panel["period"].unique())[-HORIZON]
     results = {}
     for name, columns in {WITH_STOCK: [], WITHOUT_STOCK: ["on_hand_share"]}.items():
@@ -42,11 +44,11 @@ def forecasts(seed: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     return results
 
 
-def rows(played: list[dict[str, tuple[np.ndarray, np.ndarray]]]) -> list[dict[str, Any]]:
+def rows(markets: list[dict[str, tuple[np.ndarray, np.ndarray]]]) -> list[dict[str, Any]]:
     table = []
     for name in (WITH_STOCK, WITHOUT_STOCK):
         demand, forecast = (
-            np.concatenate([market[name][side] for market in played]) for side in (0, 1)
+            np.concatenate([market[name][side] for market in markets]) for side in (0, 1)
         )
         table.append(
             {"reading": name, "bias": bias(demand, forecast), "WAPE": wape(demand, forecast)}
@@ -55,10 +57,10 @@ def rows(played: list[dict[str, tuple[np.ndarray, np.ndarray]]]) -> list[dict[st
 
 
 def bars(table: pd.DataFrame) -> list[Bar]:
-    off = table.set_index("reading")["bias"].abs()
+    bias = table.set_index("reading")["bias"].abs()
     return [
-        Bar("bias, either way, told of the stock", float(off[WITH_STOCK]), 0.03),
-        Bar("bias, either way, not told", float(off[WITHOUT_STOCK]), 0.10, at_most=False),
+        Bar("bias, either way, told of the stock", float(bias[WITH_STOCK]), 0.03),
+        Bar("bias, either way, not told", float(bias[WITHOUT_STOCK]), 0.10, at_most=False),
     ]
 
 
@@ -66,10 +68,10 @@ def main() -> None:
     seeds = seed_range(__doc__, SEEDS)
     table = rows([forecasts(seed) for seed in seeds])
     title = f"Demand where {SHARE:.0%} of sku-weeks are out of stock"
-    show(title, table, bars(pd.DataFrame(table)))
+    print_result(title, table, bars(pd.DataFrame(table)))
     if seeds == range(SEEDS):
         plot = Plot("reading", "bias")
-        write(
+        write_result(
             "censoring",
             title,
             "python -m benchmarks.censoring",

@@ -1,9 +1,9 @@
-"""Peak memory of `featurize`, and its time on all rows against a tenth of them.
+"""Measure the peak memory of `featurize`, and its time on all rows and on a tenth of them.
 
     python -m benchmarks.featurize
 
-Reads the validated tables of PRICEBOOK_HOME and leaves them alone: each run has its own process
-and a home of its own in a temporary folder. A tenth is the skus whose hash ends in 0.
+It reads the validated tables of PRICEBOOK_HOME and does not change them. Each run has its own
+process, and its own home in a temporary folder. The tenth holds the skus whose hash ends in 0.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from typing import Any
 
 import duckdb
 
-from benchmarks.report import Bar, Plot, Row, show, write
+from benchmarks.report import Bar, Plot, Row, print_result, write_result
 from pipelines.featurize import featurize
 from pricebook.config import Settings, load_params
 
-MAX_MEMORY_MB = 3_000  # decimal, so stricter than 3 GiB
-MAX_TIME_RATIO = 1.3  # all rows against ten times a tenth of them
+MAX_MEMORY_MB = 3_000  # less than 3 GiB
+MAX_TIME_RATIO = 1.3  # the time on all rows over ten times the time on a tenth
 RUNS = 3
 SCALED = ("orders", "promotions")
 
 
 def measure(home: Path) -> dict[str, Any]:
-    """Run the stage here a few times: the fastest, and this process's peak memory.
+    """Run the stage a few times in this process. Returns the shortest time and the peak memory.
 
-    The first run also pays for imports, which cost the same however many rows there are.
+    The first run includes imports, whose time does not depend on the number of rows.
     """
     settings = Settings(home=home)
     params = load_params(settings.params)
@@ -53,7 +53,7 @@ def measure(home: Path) -> dict[str, Any]:
     }
 
 
-def _in_a_fresh_process(home: Path) -> dict[str, Any]:
+def _measure_in_process(home: Path) -> dict[str, Any]:
     command = [sys.executable, "-m", "benchmarks.featurize", "--measure", str(home)]
     run = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     result: dict[str, Any] = json.loads(run.stdout.splitlines()[-1])
@@ -61,7 +61,7 @@ def _in_a_fresh_process(home: Path) -> dict[str, Any]:
 
 
 def _copy(validated: Path, home: Path, tenth: bool) -> int:
-    """Put the tables, or a tenth of their rows, into another home; the rows of those that scale."""
+    """Copy all rows of the tables, or a tenth. Returns the number of order and promotion rows."""
     target = Settings(home=home).validated
     target.mkdir(parents=True)
     rows = 0
@@ -114,11 +114,11 @@ def main() -> None:
         for name in ("tenth", "all"):
             home = Path(folder) / name
             rows_in = _copy(validated, home, tenth=name == "tenth")
-            runs[name] = {"rows_in": rows_in, **_in_a_fresh_process(home)}
+            runs[name] = {"rows_in": rows_in, **_measure_in_process(home)}
     title, rows, bars = "Featurize: memory and time", _rows(runs), _bars(runs)
-    show(title, rows, bars)
+    print_result(title, rows, bars)
     plot = Plot("rows", "seconds")
-    write("featurize", title, "python -m benchmarks.featurize", rows, bars, plot, **runs)
+    write_result("featurize", title, "python -m benchmarks.featurize", rows, bars, plot, **runs)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
-"""How far ahead of its rivals is the demand model?
+"""Compare the forecasts of the demand model with those of other methods.
 
     python -m benchmarks.forecast [--series all] [--cutoffs 28 32 36 40] [--methods ours mean]
 
-Refits every method at each cut-off (a week number) and forecasts the next four weeks, planned
-prices and promotions known. 44 and 48 are for reporting; settings are chosen on 28 to 40.
+Every method is trained again at each cut-off (a week number) and forecasts the next four weeks.
+Planned prices and promotions are known. Cut-offs 44 and 48 are reported. Settings were chosen on
+cut-offs 28 to 40.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from rich.console import Console
 
 from benchmarks import rivals
 from benchmarks.panel import benchmark_panel
-from benchmarks.report import Bar, Plot, Row, show, write
+from benchmarks.report import Bar, Plot, Row, print_result, write_result
 from pricebook.config import REPO_ROOT, Train, load_params
 from pricebook.metrics import bias, coverage, mase, pinball, rmsse, wape
 
@@ -35,27 +36,33 @@ PRICE, PROMOTIONS = ("price",), ("display", "mailer")
 OURS, DENIED = "ours", "ours, denied price and promotion"
 TREES, TREE_QUANTILES = "LightGBM + price, display, mailer", "LightGBM quantile models"
 ON_ALL = ("mean", TREES, OURS)
-AHEAD = 0.95  # of LightGBM's error, at most
+TARGET_RATIO = 0.95  # of our error to LightGBM's
 Floats = NDArray[np.float64]
 Method = Callable[[pd.DataFrame, pd.DataFrame], pd.DataFrame]
 
 
 @dataclass(frozen=True)
 class Window:
-    """One method's forecast from one cut-off: a frame with `units` and forecasts, and the past."""
+    """One method's forecast from one cut-off.
+
+    Attributes:
+        forecast: a row for each series and period, with `units` (actual), `mean` and quantiles.
+        history: the units before the cut-off [series, periods].
+        seconds: the time of training and forecasting.
+    """
 
     forecast: pd.DataFrame
     history: Floats
     seconds: float
 
     def grid(self, column: str) -> Floats:
-        """[series, horizon]"""
+        """A column of the forecast as an array [series, horizon]."""
         values: Floats = self.forecast[column].to_numpy(np.float64).reshape(len(self.history), -1)
         return values
 
 
 def methods(train: Train) -> dict[str, Method]:
-    """Every method by its name: (history, plan) -> sku, zone, period, mean and quantiles."""
+    """All methods by name: (history, plan) -> sku, zone, period, mean and quantiles."""
     known = (*PRICE, *PROMOTIONS)
     return {
         "mean of last 4 weeks": lambda history, plan: _four_weeks(history, train.horizon),
@@ -67,7 +74,7 @@ def methods(train: Train) -> dict[str, Method]:
         TREE_QUANTILES: partial(
             rivals.lightgbm_quantiles, known=known, quantiles=train.demand.quantiles
         ),
-        DENIED: lambda history, plan: ours(*_denied(history, plan), train),
+        DENIED: lambda history, plan: ours(*_without_prices(history, plan), train),
         OURS: lambda history, plan: ours(history, plan, train),
     }
 
@@ -86,8 +93,8 @@ def _four_weeks(history: pd.DataFrame, horizon: int) -> pd.DataFrame:
     return four_period_mean(history, horizon)
 
 
-def _denied(history: pd.DataFrame, plan: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Both without what price and promotion say: one price a sku, no display, no mailer."""
+def _without_prices(history: pd.DataFrame, plan: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Both frames with one constant price per sku and without promotions."""
     usual = history.groupby("sku")["price"].median()
     history, plan = (
         frame.assign(price=frame["sku"].map(usual), display=0.0, mailer=0.0, promotion=0.0)
@@ -97,12 +104,13 @@ def _denied(history: pd.DataFrame, plan: pd.DataFrame) -> tuple[pd.DataFrame, pd
 
 
 def split(panel: pd.DataFrame, cutoff: int, horizon: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """What was known at the end of week `cutoff`, and the weeks to forecast."""
+    """The panel up to week `cutoff`, and the weeks to forecast."""
     known, ahead = panel["week"] <= cutoff, panel["week"] <= cutoff + horizon
     return panel[known].drop(columns="week"), panel[ahead & ~known].drop(columns="week")
 
 
 def window(method: Method, panel: pd.DataFrame, cutoff: int, horizon: int) -> Window:
+    """Train a method at a cut-off and forecast."""
     history, future = split(panel, cutoff, horizon)
     plan = future.drop(columns=["units", "revenue"])
     start = time.perf_counter()
@@ -114,28 +122,33 @@ def window(method: Method, panel: pd.DataFrame, cutoff: int, horizon: int) -> Wi
 
 
 def score(method: str, windows: Sequence[Window], quantiles: Sequence[float]) -> dict[str, Any]:
-    """WAPE and bias over all windows together; RMSSE and MASE as a mean over skus and windows."""
-    sold, mean = _stacked(windows, "units"), _stacked(windows, "mean")
-    each = [(w.grid("units"), w.grid("mean"), w.history) for w in windows]
-    quantile_scores = _of_quantiles(windows, quantiles) if "q50" in windows[0].forecast else {}
+    """The scores of a method.
+
+    WAPE and bias are over all windows together; RMSSE and MASE are means over skus and windows.
+    """
+    units, mean = _stacked(windows, "units"), _stacked(windows, "mean")
+    arrays = [(w.grid("units"), w.grid("mean"), w.history) for w in windows]
+    quantile_scores = _quantile_scores(windows, quantiles) if "q50" in windows[0].forecast else {}
     return {
         "method": method,
-        "WAPE": wape(sold, mean),
-        "RMSSE": float(np.mean([rmsse(*window) for window in each])),
-        "MASE": float(np.mean([mase(*window) for window in each])),
-        "bias": bias(sold, mean),
+        "WAPE": wape(units, mean),
+        "RMSSE": float(np.mean([rmsse(*window) for window in arrays])),
+        "MASE": float(np.mean([mase(*window) for window in arrays])),
+        "bias": bias(units, mean),
         "in 80 %": quantile_scores.get("in 80 %"),
         "pinball": quantile_scores.get("pinball"),
         "seconds": sum(window.seconds for window in windows),
     }
 
 
-def _of_quantiles(windows: Sequence[Window], quantiles: Sequence[float]) -> dict[str, float]:
-    sold = _stacked(windows, "units")
-    at = {q: _stacked(windows, f"q{round(100 * q):02d}") for q in quantiles}
+def _quantile_scores(windows: Sequence[Window], quantiles: Sequence[float]) -> dict[str, float]:
+    units = _stacked(windows, "units")
+    forecasts = {q: _stacked(windows, f"q{round(100 * q):02d}") for q in quantiles}
     return {
-        "in 80 %": coverage(sold, at[0.1], at[0.9]),
-        "pinball": float(np.mean([pinball(sold, forecast, q) for q, forecast in at.items()])),
+        "in 80 %": coverage(units, forecasts[0.1], forecasts[0.9]),
+        "pinball": float(
+            np.mean([pinball(units, forecast, q) for q, forecast in forecasts.items()])
+        ),
     }
 
 
@@ -144,11 +157,11 @@ def _stacked(windows: Sequence[Window], column: str) -> Floats:
 
 
 def bars(rows: Sequence[Row]) -> list[Bar]:
-    """What the rows have to keep; only of the methods that ran."""
-    at = {row["method"]: row for row in rows}
+    """The targets for the methods that ran."""
+    scores = {row["method"]: row for row in rows}
     result: list[Bar] = []
-    if OURS in at:
-        us = at[OURS]
+    if OURS in scores:
+        us = scores[OURS]
         result += [
             Bar("WAPE, ours", us["WAPE"], 0.325),
             Bar("RMSSE, ours", us["RMSSE"], 0.600),
@@ -156,31 +169,34 @@ def bars(rows: Sequence[Row]) -> list[Bar]:
             Bar("80 % interval covers", us["in 80 %"], 0.77, at_most=False),
             Bar("80 % interval covers", us["in 80 %"], 0.83),
         ]
-        result += _against_trees(us, at)
-    if DENIED in at:
-        result.append(Bar("WAPE, denied price and promotion", at[DENIED]["WAPE"], 0.475))
+        result += _against_trees(us, scores)
+    if DENIED in scores:
+        result.append(Bar("WAPE, denied price and promotion", scores[DENIED]["WAPE"], 0.475))
     return result
 
 
-def _against_trees(us: Row, at: dict[str, Row]) -> list[Bar]:
+def _against_trees(us: Row, scores: dict[str, Row]) -> list[Bar]:
     bars = [
-        Bar(f"{error}, ours over LightGBM's", us[error] / at[TREES][error], AHEAD)
+        Bar(f"{error}, ours over LightGBM's", us[error] / scores[TREES][error], TARGET_RATIO)
         for error in ("WAPE", "RMSSE")
-        if TREES in at
+        if TREES in scores
     ]
-    if TREE_QUANTILES in at:
-        rival = at[TREE_QUANTILES]["pinball"]
+    if TREE_QUANTILES in scores:
+        rival = scores[TREE_QUANTILES]["pinball"]
         bars.append(Bar("pinball, ours over LightGBM's", us["pinball"] / rival, 1.0))
     return bars
 
 
 def scaling(panels: dict[str, pd.DataFrame], train: Train) -> tuple[list[Row], list[Bar]]:
-    """One training on every sku against one on the 500, alone and warmed up."""
+    """The time of one training on all skus and of one on the 500 best sellers.
+
+    TensorFlow has already started, and nothing else runs.
+    """
     seconds = {}
     for name, panel in panels.items():
         history, _ = split(panel, REPORTED[0], train.horizon)
         start = time.perf_counter()
-        _trained(history, train)
+        _train(history, train)
         seconds[name] = time.perf_counter() - start
     skus = {name: panel["sku"].nunique() for name, panel in panels.items()}
     rows: list[Row] = [{"training": f"{skus[n]} skus", "seconds": s} for n, s in seconds.items()]
@@ -191,7 +207,7 @@ def scaling(panels: dict[str, pd.DataFrame], train: Train) -> tuple[list[Row], l
     ]
 
 
-def _trained(history: pd.DataFrame, train: Train) -> None:
+def _train(history: pd.DataFrame, train: Train) -> None:
     from models.demand.model import fit
 
     spec = train.demand.model_copy(update={"max_series": None})
@@ -204,7 +220,7 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--cutoffs", type=int, nargs="+", default=list(REPORTED), metavar="WEEK")
     parser.add_argument("--series", choices=["best", "all"], default="best")
-    parser.add_argument("--methods", nargs="+", help="words of their names; all if not given")
+    parser.add_argument("--methods", nargs="+", help="words of their names; default: all methods")
     return parser.parse_args()
 
 
@@ -235,19 +251,19 @@ def main() -> None:
     train = load_params(REPO_ROOT / "params.yaml").train
     panel = benchmark_panel(arguments.series)
     rows = _run(arguments, panel, train)
-    kept, more = bars(rows), {}
+    targets, details = bars(rows), {}
     if arguments.series == "all":
-        kept = [bar for bar in kept if "over LightGBM's" in bar.what]
-        kept = [Bar(bar.what, bar.figure, 1.0) for bar in kept]
-        trained, timed = scaling({"best": benchmark_panel(), "all": panel}, train)
-        kept, more = [*kept, *timed], {"training": trained}
+        ratios = [bar for bar in targets if "over LightGBM's" in bar.what]
+        trainings, limits = scaling({"best": benchmark_panel(), "all": panel}, train)
+        targets = [*(Bar(ratio.what, ratio.figure, 1.0) for ratio in ratios), *limits]
+        details = {"training": trainings}
     skus, weeks = panel["sku"].nunique(), " and ".join(map(str, arguments.cutoffs))
     title = f"Demand: {skus:,} skus of Complete Journey, four weeks ahead of weeks {weeks}"
-    show(title, rows, kept)
+    print_result(title, rows, targets)
     if tuple(arguments.cutoffs) == REPORTED and not arguments.methods:
         name = "forecast" if arguments.series == "best" else "forecast-all"
         command = "python -m benchmarks.forecast" + (" --series all" * (arguments.series == "all"))
-        write(name, title, command, rows, kept, Plot("method", "WAPE"), **more)
+        write_result(name, title, command, rows, targets, Plot("method", "WAPE"), **details)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import argparse
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from benchmarks.report import PAGE, results, shown
+from benchmarks.report import PAGE, format_value, load_results
 from models.demand.grid import COVARIATES, STATIC
 from models.response.controls import PROMOTION
 from models.response.network import COLUMNS
@@ -145,8 +145,8 @@ def _figures(metrics: Mapping[str, Mapping[str, Any]], names: Iterable[str]) -> 
         for bar in metrics[name]["bars"] if name in metrics else ():
             relation = "at most" if bar["at_most"] else "at least"
             word = "" if bar["met"] else " (**missed**)"
-            wanted = f"{relation} {shown(bar['bar'])} wanted{word}"
-            lines.append(f"- {name}: {bar['what']} {shown(bar['figure'])}, {wanted}")
+            wanted = f"{relation} {format_value(bar['bar'])} wanted{word}"
+            lines.append(f"- {name}: {bar['what']} {format_value(bar['figure'])}, {wanted}")
     return "\n".join([*lines, ""])
 
 
@@ -160,7 +160,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     ).parse_args()
     with atomic_path(CARD) as partial:
-        partial.write_text(card(results()))
+        partial.write_text(card(load_results()))
 
 
 if __name__ == "__main__":

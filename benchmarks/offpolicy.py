@@ -27,8 +27,8 @@ import pandas as pd
 from pydantic_core import to_json
 from rich.console import Console
 
-from benchmarks.report import Bar, Plot, show, write
-from benchmarks.simulated import Floats, Week, names, panel, play, seed_range
+from benchmarks.report import Bar, Plot, print_result, write_result
+from benchmarks.simulated import Floats, Week, panel, play, seed_range, sku_names
 from models.runtime import Series
 from pricebook.config import Experiment, Quote, Response
 from pricebook.pricing.arms import EXPLORE, Arm
@@ -108,7 +108,7 @@ def shop(seed: int) -> Shop:
 def _bundle(market: Market, history: list[Week]) -> Bundle:
     from models.response import model as response
 
-    count, skus, seed = market.spec.skus, names(market), market.spec.seed
+    count, skus, seed = market.spec.skus, sku_names(market), market.spec.seed
     nobody = pd.DataFrame(columns=["sku", "zone", "segment", "period", "units"])
     fitted = response.fit(panel(market, history, "all"), nobody, Response(), seed).by_sku()
     elasticities = dict(zip(fitted["sku"], fitted["elasticity"], strict=True))
@@ -137,7 +137,7 @@ def _bundle(market: Market, history: list[Week]) -> Bundle:
 def _listings(market: Market, history: list[Week]) -> Listings:
     count = market.spec.skus
     return Listings(
-        sku=np.array(names(market), object),
+        sku=np.array(sku_names(market), object),
         zone=np.full(count, "all", object),
         list_price=market.list_price,
         reference_price=np.median([week.offer.price for week in history[-USUAL:]], axis=0),
@@ -193,7 +193,7 @@ def _day(at: Shop, rng: np.random.Generator) -> tuple[Any, Any]:
 
 
 def _requests(at: Shop, shopper: Any, sku: Any) -> list[QuoteRequest]:
-    known = names(at.market)
+    known = sku_names(at.market)
     return [
         QuoteRequest(sku=known[what], customer_id=f"shopper {who}")
         for who, what in zip(shopper.tolist(), sku.tolist(), strict=True)
@@ -323,10 +323,10 @@ def main() -> None:
             played.append(run_market(seed))
     table = rows(played)
     title = f"What the cheapest price would earn, from {len(seeds)} quote logs"
-    show(title, table, bars(table))
+    print_result(title, table, bars(table))
     if seeds == range(SEEDS):
         plot = Plot("estimate", "true value inside")
-        write("offpolicy", title, "python -m benchmarks.offpolicy", table, bars(table), plot)
+        write_result("offpolicy", title, "python -m benchmarks.offpolicy", table, bars(table), plot)
 
 
 if __name__ == "__main__":

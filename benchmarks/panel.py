@@ -1,8 +1,9 @@
-"""The forecast benchmark's panel, straight from the Complete Journey package.
+"""The panel of the forecast benchmark, read directly from the Complete Journey package.
 
-It goes round the house's own stages on purpose: a fault in a stage cannot move the yardstick.
-Lines of 1-100 units that were paid for, five departments left out, weeks 2-52, the 500 skus with
-most units in weeks 2-44 (or all that sold in 40 weeks of 1-53), zero where nothing was sold.
+It does not use Pricebook's stages, so a fault in a stage cannot change the benchmark. It counts
+order lines of 1 to 100 units with a positive amount, without five departments, in weeks 2 to 52,
+for the 500 skus with most units in weeks 2 to 44 (or all skus sold in at least 40 of weeks 1 to
+53). Units are zero in weeks without a sale.
 """
 
 from __future__ import annotations
@@ -61,11 +62,11 @@ order by sku, week
 
 
 def benchmark_panel(series: str = "best", stores: str = "true") -> pd.DataFrame:
-    """The panel, one row per sku and week, sorted; money in cents.
+    """The panel: a row for each sku and week, sorted. Money is in cents.
 
     Args:
         series: "best" for the 500 best sellers, "all" for every sku sold in 40 weeks.
-        stores: an SQL condition on `t.store_id`: whose lines count.
+        stores: an SQL condition on `t.store_id` that selects the stores.
 
     `price` is the net price per unit, carried forward, then back, through weeks without a sale.
     Columns: sku, zone, period, week, units, revenue, price, display, mailer, promotion,

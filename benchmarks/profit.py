@@ -1,12 +1,13 @@
-"""What prices earn in a simulated market whose truth is known: ours, an oracle's and others'.
+"""Compare the profit of pricing policies in a simulated market, with an oracle as the upper bound.
 
     python -m benchmarks.profit [--seeds 20]
 
-A shop keeps its habit for two years; then every policy prices the same 26 weeks from the same
-shelves, with the shop's own displays and mailers, stock that runs out and rivals that react. All
-prices lie on the ladder between floor and list price. Ours are the response model's, fitted once on
-the history: own elasticities, what a price takes from the shop's substitutes, and the guardrails
-with their step limit. The level of demand moves no optimum, so the demand model has no part in it.
+The shop follows its usual policy for two years. Then each policy sets the prices of the same 26
+weeks, from the same stock, with the shop's displays and mailers, limited stock and competitors that
+react. All prices are rungs between floor and list price. Pricebook's policy uses the response
+model, fitted once on the history, the cost of sales lost by substitutes, and the guardrails with
+their step limit. It needs no demand forecast, because the level of demand does not move the best
+price.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from rich.console import Console
 
-from benchmarks.report import Bar, Plot, show, write
-from benchmarks.simulated import Week, names, panel, play, seed_range
+from benchmarks.report import Bar, Plot, print_result, write_result
+from benchmarks.simulated import Week, panel, play, seed_range, sku_names
 from pricebook import money
 from pricebook.config import Quote, Response
 from pricebook.pricing import guardrails
@@ -34,10 +35,10 @@ from pricebook.simulation.market import Market, Offer, Spec, State
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 SEEDS, HISTORY, WEEKS = 20, 104, 26
-RECENT, USUAL = 13, 8  # weeks that say what sells, and what the usual price is
-SHARE, STRETCH = 0.8, 0.9  # of the oracle's gain
+RECENT, USUAL = 13, 8  # weeks for the usual units and for the reference price
+SHARE, STRETCH = 0.8, 0.9  # targets, as shares of the oracle's gain
 MARKUPS = np.arange(1.2, 3.01, 0.1)
-ROUNDS = 4  # of deciding and asking again what substitutes earn
+ROUNDS = 4  # iterations between the prices and the margins of substitutes
 OURS, ORACLE, HABIT = "ours", "oracle", "status quo"
 LIMITS = Quote()
 Floats = NDArray[np.float64]
@@ -46,7 +47,7 @@ Ints = NDArray[np.int64]
 
 @dataclass
 class Played:
-    """Weeks played so far under one policy: what was charged, sold and left."""
+    """The weeks under one policy so far: prices [n], units [n], and how often each rule bound."""
 
     price: list[Floats] = field(default_factory=list)
     units: list[Floats] = field(default_factory=list)
@@ -55,11 +56,19 @@ class Played:
 
 @dataclass(frozen=True)
 class Shop:
-    """A market after its history, and what every policy may know."""
+    """A market after its history, and what all policies may know.
+
+    Attributes:
+        market: the market.
+        history: the weeks under the shop's usual policy.
+        offers: the displays and mailers of the weeks to come, with the usual prices.
+        start: the state of the market after the history.
+        rungs: the allowed prices of each sku.
+    """
 
     market: Market
     history: list[Week]
-    offers: list[Offer]  # the habit's, for the weeks to come
+    offers: list[Offer]
     start: State
     rungs: list[Ints]
 
@@ -72,24 +81,24 @@ class Shop:
         return self.market.unit_cost.astype(float)
 
     def recent(self, played: Played, figure: str, weeks: int) -> Floats:
-        """[weeks, n] of the last units or prices, the history's before the policy's own."""
-        mine = getattr(played, figure)
+        """The units or prices of the last weeks [weeks, n], including the history."""
+        own = getattr(played, figure)
         past = [getattr(w.totals if figure == "units" else w.offer, figure) for w in self.history]
-        return np.array([*past, *mine][-weeks:], float)
+        return np.array([*past, *own][-weeks:], float)
 
     def snap(self, prices: Floats) -> Ints:
-        """The nearest allowed price of each."""
+        """The nearest rung for each price."""
         return np.array(
             [r[np.abs(r - p).argmin()] for r, p in zip(self.rungs, prices, strict=True)]
         )
 
 
-# (week from 0, state, the habit's offer, what was played) -> prices (n)
+# (week from 0, state, usual offer, weeks so far) -> prices [n]
 Policy = Callable[[int, State, Offer, Played], Ints]
 
 
 def shop(seed: int) -> Shop:
-    """Skus that substitute each other, half of them listed above what would earn most."""
+    """Simulate a shop whose skus substitute each other. Half of its list prices are too high."""
     market = Market.draw(Spec(shoppers=1000, seed=seed, nest=0.9, minded=1.6))
     history = play(market, HISTORY)
     missing = np.full(market.spec.skus, np.nan)
@@ -98,10 +107,10 @@ def shop(seed: int) -> Shop:
     rungs = [ladder[ladder >= low] for ladder, low in zip(ladders, floor, strict=True)]
     last = history[-1]
     start, _ = market.trade(last.state, last.offer, np.random.default_rng([seed, 5]))
-    return Shop(market, history, _habit(market, start, seed), start, rungs)
+    return Shop(market, history, _usual_offers(market, start, seed), start, rungs)
 
 
-def _habit(market: Market, state: State, seed: int) -> list[Offer]:
+def _usual_offers(market: Market, state: State, seed: int) -> list[Offer]:
     rng, offers = np.random.default_rng([seed, 6]), []
     for _ in range(WEEKS):
         offers.append(market.policy(state, rng))
@@ -110,7 +119,7 @@ def _habit(market: Market, state: State, seed: int) -> list[Offer]:
 
 
 def run(at: Shop, policy: Policy) -> dict[str, float]:
-    """Play a policy; every policy meets the same random numbers."""
+    """Simulate the weeks under a policy. All policies get the same random numbers."""
     rng, state, played = np.random.default_rng([at.seed, 7]), at.start, Played()
     for week, habit in enumerate(at.offers):
         price = policy(week, state, habit, played)
@@ -128,9 +137,11 @@ def run(at: Shop, policy: Policy) -> dict[str, float]:
 
 
 def oracle(at: Shop, followed: float) -> Policy:
-    """Knows the truth and the stock: a week's prices together, a sku at a time until none moves.
+    """A policy that knows the true demand and the stock.
 
-    `followed` is how far it counts on rivals to follow: 0, they stand still; 1, they are there.
+    It sets a week's prices by coordinate ascent: one sku at a time, until no price changes.
+    `followed` is its assumption about competitors: 0, they keep their prices; 1, they match at
+    once.
     """
     price = at.market.list_price.copy()
 
@@ -150,33 +161,34 @@ def oracle(at: Shop, followed: float) -> Policy:
 def _best_rung(
     at: Shop, state: State, habit: Offer, price: Ints, sku: int, followed: float
 ) -> Ints:
-    tried = np.repeat(price[None], len(at.rungs[sku]), axis=0)
-    tried[:, sku] = at.rungs[sku]
-    sold = [
-        _sold(at, state, Offer(rungs, habit.display, habit.mailer), followed) for rungs in tried
+    options = np.repeat(price[None], len(at.rungs[sku]), axis=0)
+    options[:, sku] = at.rungs[sku]
+    units = [
+        _sales(at, state, Offer(prices, habit.display, habit.mailer), followed)
+        for prices in options
     ]
-    earned = ((tried - at.cost) * sold).sum(axis=1)
-    return np.asarray(tried[int(np.argmax(earned))])
+    profit = ((options - at.cost) * units).sum(axis=1)
+    return np.asarray(options[int(np.argmax(profit))])
 
 
-def _sold(at: Shop, state: State, offer: Offer, followed: float) -> Floats:
-    there = state.rivals ** (1 - followed) * np.asarray(offer.price)[:, None] ** followed
-    demand = at.market.demand(replace(state, rivals=there), offer)
+def _sales(at: Shop, state: State, offer: Offer, followed: float) -> Floats:
+    rivals = state.rivals ** (1 - followed) * np.asarray(offer.price)[:, None] ** followed
+    demand = at.market.demand(replace(state, rivals=rivals), offer)
     return np.minimum(demand, state.on_hand + state.inbound)
 
 
 def best(at: Shop, policies: Iterable[Policy]) -> dict[str, float]:
-    """The policy that earned most, chosen with hindsight."""
+    """The result of the policy with the highest profit, chosen in hindsight."""
     return max((run(at, policy) for policy in policies), key=lambda result: result["profit"])
 
 
 def ours(at: Shop) -> Policy:
-    """The response model's prices through the guardrails, as the service decides them."""
+    """The response model's prices after the guardrails, decided as in the service."""
     from models.response import model as response
 
-    nobody = pd.DataFrame(columns=["sku", "zone", "segment", "period", "units"])
-    model = response.fit(panel(at.market, at.history, "all"), nobody, Response(), at.seed)
-    keys = pd.DataFrame({"sku": names(at.market)})
+    no_shoppers = pd.DataFrame(columns=["sku", "zone", "segment", "period", "units"])
+    model = response.fit(panel(at.market, at.history, "all"), no_shoppers, Response(), at.seed)
+    keys = pd.DataFrame({"sku": sku_names(at.market)})
     own = keys.merge(model.by_sku(), on="sku", how="left")["elasticity"].to_numpy(float)
     cross_table = model.cross()
     cross_table = cross_table.loc[cross_table["kind"] == "category", ["sku", "elasticity"]]
@@ -188,7 +200,7 @@ def ours(at: Shop) -> Policy:
         price = at.recent(played, "price", 1)[0]
         for _ in range(ROUNDS):
             lost = opportunity_cost(own, cross, units, price - at.cost, at.market.category)
-            decisions = _decided(at, own, usual, lost)
+            decisions = _decide(at, own, usual, lost)
             price = np.array([decision.price for decision in decisions], float)
         rules = [reason.rule for decision in decisions for reason in decision.reasons]
         played.hits.update(rule for rule in rules if rule not in ("model", "ladder"))
@@ -197,10 +209,10 @@ def ours(at: Shop) -> Policy:
     return decide
 
 
-def _decided(at: Shop, own: Floats, usual: Floats, lost: Floats) -> list[Decision]:
+def _decide(at: Shop, own: Floats, usual: Floats, lost: Floats) -> list[Decision]:
     count = at.market.spec.skus
     listings = Listings(
-        sku=np.array(names(at.market), object),
+        sku=np.array(sku_names(at.market), object),
         zone=np.full(count, "all", object),
         list_price=at.market.list_price,
         reference_price=usual,
@@ -211,7 +223,7 @@ def _decided(at: Shop, own: Floats, usual: Floats, lost: Floats) -> list[Decisio
         modelled=np.ones(count, bool),
         cannibalised=lost,
     )
-    by_sku = dict(zip(names(at.market), own, strict=True))
+    by_sku = dict(zip(sku_names(at.market), own, strict=True))
 
     def ratio(rows: Listings, _: Sequence[str], ratios: Floats) -> Floats:
         return np.asarray(ratios ** np.array([by_sku[sku] for sku in rows.sku])[:, None])
@@ -225,13 +237,13 @@ def marked_up(at: Shop, markup: float) -> Policy:
 
 
 def cost_plus(at: Shop) -> Policy:
-    """The mark-up that the shop's own prices had on average."""
+    """The average mark-up of the shop's usual prices."""
     charged = np.array([week.offer.price for week in at.history], float)
     return marked_up(at, float((charged / at.cost).mean()))
 
 
 def greedy(at: Shop) -> Policy:
-    """The rung that a LightGBM demand model expects to earn most, a sku at a time."""
+    """The most profitable rung of each sku by a LightGBM demand model, each sku on its own."""
     from lightgbm import LGBMRegressor
 
     count, listed = at.market.spec.skus, at.market.list_price
@@ -249,11 +261,11 @@ def greedy(at: Shop) -> Policy:
     def decide(week: int, state: State, habit: Offer, played: Played) -> Ints:
         past, price = at.recent(played, "units", 4), listed.copy()
         width = max(map(len, at.rungs))
-        tried = np.array([np.resize(rungs, width) for rungs in at.rungs])
-        wanted = [_features(at, HISTORY + week, tried[:, k], habit, past) for k in range(width)]
-        forecast = np.asarray(model.predict(pd.concat(wanted))).reshape(width, count).T
-        earned = (tried - at.cost[:, None]) * forecast
-        price[:] = tried[np.arange(count), earned.argmax(axis=1)]
+        options = np.array([np.resize(rungs, width) for rungs in at.rungs])
+        inputs = [_features(at, HISTORY + week, options[:, k], habit, past) for k in range(width)]
+        forecast = np.asarray(model.predict(pd.concat(inputs))).reshape(width, count).T
+        profit = (options - at.cost[:, None]) * forecast
+        price[:] = options[np.arange(count), profit.argmax(axis=1)]
         return price
 
     return decide
@@ -262,7 +274,7 @@ def greedy(at: Shop) -> Policy:
 def _features(
     at: Shop, week: int, price: Floats | Ints, offer: Offer, past: Floats
 ) -> pd.DataFrame:
-    """What a demand model reads of every sku in a week at these prices."""
+    """The inputs of the demand model for all skus of a week at these prices."""
     count, angle = at.market.spec.skus, 2 * np.pi * week / 52
     return pd.DataFrame(
         {
@@ -280,7 +292,7 @@ def _features(
 
 
 def thompson(at: Shop) -> Policy:
-    """Demand linear in price, a Bayesian regression a sku; each week the best price of a draw.
+    """Thompson sampling: a Bayesian linear demand curve per sku, and the best price of a draw.
 
     Besbes & Zeevi 2015, "On the (surprising) sufficiency of linear models for dynamic pricing with
     demand learning", Management Science 61(4); Russo et al. 2018, "A tutorial on Thompson
@@ -293,7 +305,7 @@ def thompson(at: Shop) -> Policy:
     def decide(week: int, state: State, habit: Offer, played: Played) -> Ints:
         price = at.recent(played, "price", weeks + week) / listed
         units = at.recent(played, "units", weeks + week) / scale
-        wanted = np.empty(len(listed))
+        target = np.empty(len(listed))
         for sku in range(len(listed)):
             design = np.column_stack([np.ones(len(price)), -price[:, sku]])
             precision = design.T @ design + np.diag([0.1, 0.1])
@@ -301,14 +313,14 @@ def thompson(at: Shop) -> Policy:
             noise = max(float(np.var(units[:, sku] - design @ mean)), 1e-6)
             level, slope = rng.multivariate_normal(mean, noise * np.linalg.inv(precision))
             cost = at.cost[sku] / listed[sku]
-            wanted[sku] = (level / slope + cost) / 2 if slope > 0 else 1.0
-        return at.snap(wanted * listed)
+            target[sku] = (level / slope + cost) / 2 if slope > 0 else 1.0
+        return at.snap(target * listed)
 
     return decide
 
 
 def every_policy(at: Shop) -> dict[str, dict[str, float]]:
-    """What each policy earned in one market."""
+    """The results of all policies in one market."""
     return {
         HABIT: run(at, lambda week, state, habit, played: np.asarray(habit.price)),
         "cost-plus": run(at, cost_plus(at)),
@@ -320,30 +332,36 @@ def every_policy(at: Shop) -> dict[str, dict[str, float]]:
     }
 
 
-def rows(played: Sequence[dict[str, dict[str, float]]]) -> list[dict[str, Any]]:
-    """A row a policy: means over the seeds, and the share of the oracle's gain with its error."""
-    profit = {name: np.array([market[name]["profit"] for market in played]) for name in played[0]}
-    whole = profit[ORACLE] - profit[HABIT]
+def rows(markets: Sequence[dict[str, dict[str, float]]]) -> list[dict[str, Any]]:
+    """A row for each policy: means over the markets, and its share of the oracle's gain."""
+    profit = {name: np.array([market[name]["profit"] for market in markets]) for name in markets[0]}
+    oracle_gain = profit[ORACLE] - profit[HABIT]
     table = []
-    for name, earned in profit.items():
-        means = {k: float(np.mean([market[name][k] for market in played])) for k in played[0][name]}
-        gain = earned - profit[HABIT]
-        share = float(gain.sum() / whole.sum())
-        error = float(np.std(gain - share * whole, ddof=1) / np.sqrt(len(gain)) / whole.mean())
+    for name, policy_profit in profit.items():
+        figures = markets[0][name]
+        means = {k: float(np.mean([market[name][k] for market in markets])) for k in figures}
+        gain = policy_profit - profit[HABIT]
+        share = float(gain.sum() / oracle_gain.sum())
+        # The standard error of a ratio of sums, by the delta method.
+        residual = gain - share * oracle_gain
+        error = float(np.std(residual, ddof=1) / np.sqrt(len(gain)) / oracle_gain.mean())
         table.append({"policy": name, "share of the oracle's gain": share, "±": error, **means})
     return table
 
 
 def bars(table: Sequence[dict[str, Any]]) -> list[Bar]:
-    at = {row["policy"]: row for row in table}
-    share = at[OURS]["share of the oracle's gain"]
-    others = [row for name, row in at.items() if name not in (OURS, ORACLE)]
+    by_policy = {row["policy"]: row for row in table}
+    share = by_policy[OURS]["share of the oracle's gain"]
+    others = [row for name, row in by_policy.items() if name not in (OURS, ORACLE)]
     return [
         Bar("ours, share of the oracle's gain", share, SHARE, at_most=False),
         Bar("stretch", share, STRETCH, at_most=False),
         *(
             Bar(
-                f"profit, ours over {row['policy']}", at[OURS]["profit"] / row["profit"], 1.0, False
+                f"profit, ours over {row['policy']}",
+                by_policy[OURS]["profit"] / row["profit"],
+                1.0,
+                False,
             )
             for row in others
         ),
@@ -352,17 +370,17 @@ def bars(table: Sequence[dict[str, Any]]) -> list[Bar]:
 
 def main() -> None:
     seeds = seed_range(__doc__, SEEDS)
-    played = []
+    results = []
     with Console(stderr=True).status("") as status:
         for seed in seeds:
             status.update(f"market {seed}")
-            played.append(every_policy(shop(seed)))
-    table = rows(played)
+            results.append(every_policy(shop(seed)))
+    table = rows(results)
     title = f"Profit over {WEEKS} weeks in {len(seeds)} simulated markets"
-    show(title, table, bars(table))
+    print_result(title, table, bars(table))
     if seeds == range(SEEDS):
         plot = Plot("policy", "share of the oracle's gain")
-        write("profit", title, "python -m benchmarks.profit", table, bars(table), plot)
+        write_result("profit", title, "python -m benchmarks.profit", table, bars(table), plot)
 
 
 if __name__ == "__main__":

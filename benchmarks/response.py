@@ -1,11 +1,11 @@
-"""The price response beside least squares and double machine learning as others ship it.
+"""Compare the price response with least squares and with EconML's and DoubleML's estimators.
 
     python -m benchmarks.response [--seeds 20]
 
-First on simulated markets, whose elasticities are known: each method sees the same rows and the
-same controls (display, mailer, stock, the rival shop's price, season, and the price and promotions
-of the category's other skus). Then on the Complete Journey, whose elasticities are not: there the
-figures say what promotion controls do, and whether two halves of the stores agree.
+First on simulated markets, whose elasticities are known. All methods use the same rows and the same
+controls: display, mailer, stock, the competitor's price, season, and the price and promotions of
+the category's other skus. Then on the Complete Journey, whose elasticities are unknown. There, the
+figures show the effect of controlling for promotions, and whether two halves of the stores agree.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from benchmarks.panel import benchmark_panel
-from benchmarks.report import Bar, Plot, show, write
-from benchmarks.simulated import Simulated, simulated
+from benchmarks.report import Bar, Plot, print_result, write_result
+from benchmarks.simulated import SimulatedShop, simulate_shop
 from models.response.controls import coded, controls, log_price, means, usable
 from models.response.evidence import evidence
 from models.response.model import ResponseModel, fit
@@ -35,17 +35,17 @@ Ints = NDArray[np.int64]
 
 NAME, TITLE = "response", "Price response"
 COMMAND = "python -m benchmarks.response"
-FOLDS, STRETCHES = 4, 16  # blocks of time, each of four stretches
+FOLDS, STRETCHES = 4, 16  # each fold is four of sixteen stretches of time
 HALVES = ("hash(t.store_id) % 2 = 0", "hash(t.store_id) % 2 = 1")
-NOBODY = pd.DataFrame(columns=["sku", "zone", "segment", "period", "units", "price"])
-Found = TypeVar("Found")
+NO_SHOPPERS = pd.DataFrame(columns=["sku", "zone", "segment", "period", "units", "price"])
+Result = TypeVar("Result")
 PENALTIES = np.logspace(-3, 3, 13)
 OURS, LEAST_SQUARES = "Pricebook", "least squares, sku and week effects"
 
 
 @dataclass(frozen=True)
 class Rows:
-    """What every rival sees: log units and log price from their sku's mean, controls, labels."""
+    """What all methods see. Log units and log price are differences from their sku's mean."""
 
     units: Floats
     price: Floats
@@ -63,17 +63,19 @@ class Rows:
 
     @property
     def skus(self) -> Floats:
+        """An indicator column for each sku."""
         return np.eye(self.sku.max() + 1)[self.sku]
 
 
 def rows(panel: pd.DataFrame) -> Rows:
+    """Prepare a panel for the other methods."""
     sold = usable(coded(panel)).query("units > 0")
     sku = np.asarray(pd.factorize(sold["series"], sort=True)[0], np.int64)
     period = np.asarray(pd.factorize(sold["period"], sort=True)[0], np.int64)
     logs = np.column_stack([np.log(sold["units"].to_numpy(float)), log_price(sold)])
     stock = sold[["on_hand_share"]].to_numpy(float)
-    taken = np.hstack([controls(sold, promotions=True, rivals=True), stock])
-    within = np.hstack([logs, taken])
+    columns = np.hstack([controls(sold, promotions=True, rivals=True), stock])
+    within = np.hstack([logs, columns])
     within = within - means(within, sku)
     category = np.asarray(pd.factorize(sold["category"], sort=True)[0], np.int64)
     block = period * STRETCHES // (period.max() + 1) % FOLDS
@@ -86,13 +88,13 @@ def _scaled(values: Floats) -> Floats:
 
 
 def ridge(data: Rows) -> Floats:
-    """EconML's LinearDML: ridge regressions, the controls also by category."""
+    """EconML's LinearDML with ridge regressions. The controls interact with the category."""
     from sklearn.linear_model import RidgeCV
 
     by_category = np.eye(data.category.max() + 1)[data.category]
-    each = np.einsum("mq,mc->mcq", data.controls, by_category).reshape(len(data.units), -1)
-    each = _scaled(np.hstack([data.controls, each]))
-    return _econml(data, lambda: RidgeCV(PENALTIES), each)
+    products = np.einsum("mq,mc->mcq", data.controls, by_category).reshape(len(data.units), -1)
+    nuisance = _scaled(np.hstack([data.controls, products]))
+    return _econml(data, lambda: RidgeCV(PENALTIES), nuisance)
 
 
 def _econml(data: Rows, model: Callable[[], Any], nuisance: Floats) -> Floats:
@@ -110,7 +112,7 @@ def _econml(data: Rows, model: Callable[[], Any], nuisance: Floats) -> Floats:
 
 
 def doubleml(data: Rows) -> Floats:
-    """DoubleML's partially linear regression of each sku alone, lassos for both nuisances."""
+    """DoubleML's partially linear regression, separately for each sku, with lassos."""
     return np.array([_doubleml(data, sku) for sku in range(data.sku.max() + 1)])
 
 
@@ -118,10 +120,10 @@ def _doubleml(data: Rows, sku: int) -> float:
     from doubleml import DoubleMLData, DoubleMLPLR
     from sklearn.linear_model import LassoCV
 
-    here = data.sku == sku
-    arrays = _scaled(data.controls[here]), data.units[here], data.price[here]
-    blocks = [np.flatnonzero(data.block[here] == block) for block in range(FOLDS)]
-    everything = np.arange(here.sum())
+    of_sku = data.sku == sku
+    arrays = _scaled(data.controls[of_sku]), data.units[of_sku], data.price[of_sku]
+    blocks = [np.flatnonzero(data.block[of_sku] == block) for block in range(FOLDS)]
+    all_rows = np.arange(of_sku.sum())
     estimator = DoubleMLPLR(
         DoubleMLData.from_arrays(*arrays),
         LassoCV(cv=4),
@@ -129,12 +131,12 @@ def _doubleml(data: Rows, sku: int) -> float:
         n_folds=FOLDS,
         draw_sample_splitting=False,
     )
-    estimator.set_sample_splitting([(np.setdiff1d(everything, held), held) for held in blocks])
+    estimator.set_sample_splitting([(np.setdiff1d(all_rows, test), test) for test in blocks])
     return float(estimator.fit().coef[0])
 
 
 def least_squares(panel: pd.DataFrame, columns: tuple[str, ...] = ()) -> float:
-    """The slope of log units on log price with sku and week effects, and `columns` controlled."""
+    """The slope of log units on log price, with sku and week effects and `columns` as controls."""
     sold = panel[(panel["units"] > 0) & (panel["price"] > 0)]
     groups = [np.unique(sold[name], return_inverse=True)[1] for name in ("sku", "period")]
     logs = np.log(sold[["units", "price"]].to_numpy(float))
@@ -152,40 +154,40 @@ RIVALS: dict[str, Callable[[Rows], Floats]] = {
 
 
 def market(seed: int) -> list[dict[str, Any]]:
-    """A row a method: pooled elasticity over truth, error per sku, coverage, seconds."""
-    drawn = simulated(seed)
-    truth = drawn.by_sku.sort_values("sku")["elasticity"].to_numpy()
-    data = rows(drawn.panel)
-    results = [_ours(drawn, truth)]
+    """A row for each method: error of the pooled elasticity, error per sku, coverage, seconds."""
+    shop = simulate_shop(seed)
+    truth = shop.by_sku.sort_values("sku")["elasticity"].to_numpy()
+    data = rows(shop.panel)
+    results = [_ours(shop, truth)]
     for name, method in RIVALS.items():
         value, seconds = _timed(lambda method=method: method(data))  # type: ignore[misc]
         results.append(_row(name, float(value.mean()), value, truth, seconds))
-    pooled, seconds = _timed(lambda: least_squares(drawn.panel))
+    pooled, seconds = _timed(lambda: least_squares(shop.panel))
     results.append(_row(LEAST_SQUARES, pooled, np.full(len(truth), pooled), truth, seconds))
     return results
 
 
-def _ours(drawn: Simulated, truth: Floats) -> dict[str, Any]:
-    model, seconds = _timed(lambda: fit(drawn.panel, NOBODY, Response(), 7))
+def _ours(shop: SimulatedShop, truth: Floats) -> dict[str, Any]:
+    model, seconds = _timed(lambda: fit(shop.panel, NO_SHOPPERS, Response(), 7))
     own = model.by_sku().sort_values("sku")
     row = _row(OURS, model.summary.pooled, own["elasticity"].to_numpy(), truth, seconds)
     inside = (own["low"].to_numpy() <= truth) & (truth <= own["high"].to_numpy())
     return {**row, "90 % interval covers": float(inside.mean())}
 
 
-def _timed(call: Callable[[], Found]) -> tuple[Found, float]:
+def _timed(call: Callable[[], Result]) -> tuple[Result, float]:
     start = time.perf_counter()
     return call(), time.perf_counter() - start
 
 
 def _row(name: str, pooled: float, value: Floats, truth: Floats, seconds: float) -> dict[str, Any]:
     error = float(np.sqrt(np.mean((value - truth) ** 2)))
-    off = pooled / float(truth.mean()) - 1
-    return {"method": name, "pooled is off by": off, "error per sku": error, "seconds": seconds}
+    bias = pooled / float(truth.mean()) - 1
+    return {"method": name, "pooled is off by": bias, "error per sku": error, "seconds": seconds}
 
 
 def summary(markets: pd.DataFrame) -> tuple[list[dict[str, Any]], list[Bar]]:
-    """Means over the seeds, and the bars they have to keep."""
+    """Means over the seeds, and their targets."""
     table = markets.groupby("method", sort=False).mean(numeric_only=True).drop(columns="seed")
     ours, best = table.loc[OURS], table.loc[list(RIVALS)].sort_values("error per sku").iloc[0]
     bars = [
@@ -207,22 +209,22 @@ def summary(markets: pd.DataFrame) -> tuple[list[dict[str, Any]], list[Bar]]:
 
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    plain = table.astype(object).where(table.notna(), None)
-    return list(plain.reset_index().to_dict("records"))
+    without_nan = table.astype(object).where(table.notna(), None)
+    return list(without_nan.reset_index().to_dict("records"))
 
 
 def journey() -> tuple[list[dict[str, Any]], list[Bar], dict[str, Any]]:
-    """The Complete Journey's 500 best sellers: pooled figures, signs, and two halves of stores."""
+    """The Complete Journey's 500 best sellers: pooled elasticities, signs, halves of stores."""
     panel = benchmark_panel()
-    model = fit(panel, NOBODY, Response(), 7)
+    model = fit(panel, NO_SHOPPERS, Response(), 7)
     elasticities, totals = model.elasticities(), model.summary
-    away = 1.645 * totals.pooled_stderr
+    margin = 1.645 * totals.pooled_stderr  # a 90 % interval
     table = [
         {
             "method": OURS,
             "promotions controlled": totals.pooled,
-            "low": totals.pooled - away,
-            "high": totals.pooled + away,
+            "low": totals.pooled - margin,
+            "high": totals.pooled + margin,
             "left in": totals.pooled_without_promotion_controls,
         },
         {
@@ -244,12 +246,16 @@ def journey() -> tuple[list[dict[str, Any]], list[Bar], dict[str, Any]]:
     return table, bars, {"halves_shrunk": shrunk, "halves_unshrunk": unshrunk}
 
 
-def halves(whole: pd.DataFrame) -> tuple[float, float]:
-    """How the skus' elasticities of two halves of the stores correlate: shrunk, and unshrunk."""
+def halves(panel: pd.DataFrame) -> tuple[float, float]:
+    """The correlation of elasticities per sku between two halves of the stores.
+
+    Returns:
+        the correlation of the shrunk elasticities, and of the unshrunk ones.
+    """
     both = [benchmark_panel(stores=half) for half in HALVES]
-    kept = set(both[0]["sku"]) & set(both[1]["sku"]) & set(whole["sku"])
-    both = [half[half["sku"].isin(kept)] for half in both]
-    shrunk = [_by_sku(fit(half, NOBODY, Response(), 7)) for half in both]
+    skus = set(both[0]["sku"]) & set(both[1]["sku"]) & set(panel["sku"])
+    both = [half[half["sku"].isin(skus)] for half in both]
+    shrunk = [_by_sku(fit(half, NO_SHOPPERS, Response(), 7)) for half in both]
     slopes = [_slopes(half) for half in both]
     return float(shrunk[0].corr(shrunk[1])), float(slopes[0].corr(slopes[1]))
 
@@ -259,12 +265,12 @@ def _by_sku(model: ResponseModel) -> pd.Series:
 
 
 def _slopes(panel: pd.DataFrame) -> pd.Series:
-    """Each sku's own slope, before the hierarchy; only where there is one."""
-    kept, spec = usable(coded(panel)), Response()
+    """The unshrunk elasticity of each sku that has one."""
+    data, spec = usable(coded(panel)), Response()
     slopes = evidence(
-        residuals(kept, spec.folds), int(kept["series"].max()) + 1, spec.min_sales_periods
+        residuals(data, spec.folds), int(data["series"].max()) + 1, spec.min_sales_periods
     )
-    skus = kept.drop_duplicates("series").set_index("series")["sku"]
+    skus = data.drop_duplicates("series").set_index("series")["sku"]
     slope = pd.Series(slopes.slope).where(slopes.precision > 0).reindex(skus.index)
     return pd.Series(slope.to_numpy(), index=skus.to_numpy()).dropna()
 
@@ -273,21 +279,30 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--seeds", type=int, default=20, help="how many markets to simulate")
     seeds = parser.parse_args().seeds
     warnings.filterwarnings("ignore")
-    fit(simulated(0).panel, NOBODY, Response(epochs=1), 7)  # TensorFlow starts before the clock
-    ridge(rows(simulated(0).panel))
+    # Warm up, so that no measured time includes the start of TensorFlow or EconML.
+    fit(simulate_shop(0).panel, NO_SHOPPERS, Response(epochs=1), 7)
+    ridge(rows(simulate_shop(0).panel))
     markets = pd.DataFrame([{"seed": seed, **row} for seed in range(seeds) for row in market(seed)])
     table, bars = summary(markets)
-    show(f"{TITLE}: means over {seeds} simulated markets", table, bars)
-    real, more, figures = journey()
-    show(f"{TITLE}: the Complete Journey's 500 best sellers", real, more)
+    print_result(f"{TITLE}: means over {seeds} simulated markets", table, bars)
+    real, real_bars, figures = journey()
+    print_result(f"{TITLE}: the Complete Journey's 500 best sellers", real, real_bars)
     plot = Plot("method", "error per sku")
     by_seed = markets.astype(object).where(markets.notna(), None).to_dict("records")
     command = COMMAND if seeds == 20 else f"{COMMAND} --seeds {seeds}"
-    write(
-        NAME, TITLE, command, table, [*bars, *more], plot, journey=real, **figures, by_seed=by_seed
+    write_result(
+        NAME,
+        TITLE,
+        command,
+        table,
+        [*bars, *real_bars],
+        plot,
+        journey=real,
+        **figures,
+        by_seed=by_seed,
     )
 
 

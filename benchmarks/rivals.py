@@ -1,8 +1,8 @@
-"""The forecasts that an expert would use otherwise: AutoETS and LightGBM, each by its own library.
+"""The forecasting methods to compare with: AutoETS and LightGBM, through their own libraries.
 
-Each takes a history and a plan with the columns that `models.demand.model` reads (sku, zone,
-period, units, price, display, mailer, …; the plan has no units) and returns sku, zone, period and
-its forecast. LightGBM's settings were chosen on cut-offs 28 to 40, as Pricebook's were.
+Each function takes a history and a plan with the columns that `models.demand.model` reads (sku,
+zone, period, units, price, display, mailer, …; the plan has no units). It returns sku, zone, period
+and the forecast. LightGBM's settings were chosen on cut-offs 28 to 40, as Pricebook's were.
 """
 
 from __future__ import annotations
@@ -32,22 +32,25 @@ TREES: dict[str, Any] = {
 
 
 def auto_ets(history: pd.DataFrame, plan: pd.DataFrame) -> pd.DataFrame:
-    """statsforecast's AutoETS, a model a series; a year of weeks is too short for a season."""
+    """statsforecast's AutoETS, one model per series, without a season: one year is too short."""
     from statsforecast import StatsForecast
     from statsforecast.models import AutoETS
 
     rival = StatsForecast(models=[AutoETS(season_length=1, alias="mean")], freq="7D", n_jobs=2)
     forecast = rival.forecast(df=_long(history, ()), h=plan["period"].nunique())
-    return _ours(forecast, plan)
+    return _renamed(forecast, plan)
 
 
 def lightgbm(history: pd.DataFrame, plan: pd.DataFrame, known: Sequence[str]) -> pd.DataFrame:
-    """One global LightGBM through mlforecast, recursive, Tweedie; `known` of the plan is read."""
+    """One global, recursive LightGBM through mlforecast, with Tweedie loss.
+
+    `known` are the columns of the plan that it may read.
+    """
     from lightgbm import LGBMRegressor
     from mlforecast import MLForecast
     from mlforecast.lag_transforms import RollingMean
 
-    with _warnings_of_theirs_ignored():
+    with _library_warnings_ignored():
         rival = MLForecast(
             models={"mean": LGBMRegressor(objective="tweedie", **TREES)},
             freq="7D",
@@ -56,23 +59,24 @@ def lightgbm(history: pd.DataFrame, plan: pd.DataFrame, known: Sequence[str]) ->
         )
         rival.fit(_long(history, (*known, *STATIC)), static_features=list(STATIC))
         ahead = _long(plan.assign(units=0), known).drop(columns="y") if known else None
-        return _ours(rival.predict(plan["period"].nunique(), X_df=ahead), plan)
+        return _renamed(rival.predict(plan["period"].nunique(), X_df=ahead), plan)
 
 
 def lightgbm_quantiles(
     history: pd.DataFrame, plan: pd.DataFrame, known: Sequence[str], quantiles: Sequence[float]
 ) -> pd.DataFrame:
-    """A LightGBM for each quantile, direct: lags as of the origin, the period's plan, the step.
+    """One direct LightGBM per quantile.
 
-    A recursive quantile would be a quantile of a quantile; the columns are sorted where they cross.
+    Its inputs are the lags at the origin, the plan of the period, and the step. A recursive model
+    would compute quantiles of quantiles. Quantiles that cross are sorted.
     """
     from lightgbm import LGBMRegressor
 
     horizon = plan["period"].nunique()
-    whole = pd.concat([history, plan.assign(units=np.nan)], ignore_index=True).sort_values(KEY)
-    rows = pd.concat([_features_at(whole, known, step) for step in range(1, horizon + 1)])
+    panel = pd.concat([history, plan.assign(units=np.nan)], ignore_index=True).sort_values(KEY)
+    rows = pd.concat([_features_at(panel, known, step) for step in range(1, horizon + 1)])
     train = rows[rows["units"].notna() & rows["lag8"].notna()]
-    # From the last origin alone, each step's lags are those of the history's end.
+    # Forecast from the last origin only: there, a step and its distance into the plan are equal.
     ahead = rows[rows["units"].isna() & (rows["step"] == rows["ahead"])].sort_values(KEY)
     inputs = [c for c in rows if c not in (*KEY, "units", "ahead")]
     for level in quantiles:
@@ -84,35 +88,38 @@ def lightgbm_quantiles(
     return ahead.assign(mean=ahead["q50"])[[*KEY, "mean", *names]]
 
 
-def _features_at(whole: pd.DataFrame, known: Sequence[str], step: int) -> pd.DataFrame:
-    """Every row with its lags as of `step` periods before it; `ahead` counts into the plan."""
-    units = whole.groupby(["sku", "zone"])["units"]
+def _features_at(panel: pd.DataFrame, known: Sequence[str], step: int) -> pd.DataFrame:
+    """All rows with their lags as known `step` periods before.
+
+    `ahead` is the number of periods into the plan, 0 in the history.
+    """
+    units = panel.groupby(["sku", "zone"])["units"]
     features = {f"lag{lag}": units.shift(step + lag - 1) for lag in LAGS}
     for size in WINDOWS:
-        shifted = units.shift(step).groupby([whole["sku"], whole["zone"]])
+        shifted = units.shift(step).groupby([panel["sku"], panel["zone"]])
         features[f"mean{size}"] = shifted.transform(lambda s, n=size: s.rolling(n).mean())
-    labels = {name: whole[name].astype("category") for name in STATIC}
-    planned = whole["units"].isna()
-    ahead = planned.groupby([whole["sku"], whole["zone"]]).cumsum()
-    columns = whole[[*KEY, "units", *known]]
+    labels = {name: panel[name].astype("category") for name in STATIC}
+    planned = panel["units"].isna()
+    ahead = planned.groupby([panel["sku"], panel["zone"]]).cumsum()
+    columns = panel[[*KEY, "units", *known]]
     return columns.assign(**features, **labels, step=step, ahead=ahead.where(planned, 0))
 
 
 def _long(frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
-    """unique_id, ds, y and columns, as Nixtla's libraries read them."""
+    """The frame with Nixtla's column names: unique_id, ds, y, and `columns`."""
     renamed = frame.rename(columns={"sku": "unique_id", "period": "ds", "units": "y"})
-    kept = renamed[["unique_id", "ds", "y", *columns]]
-    labels = {name: kept[name].astype("category") for name in columns if name in STATIC}
-    return kept.assign(**labels).sort_values(["unique_id", "ds"], ignore_index=True)
+    selected = renamed[["unique_id", "ds", "y", *columns]]
+    labels = {name: selected[name].astype("category") for name in columns if name in STATIC}
+    return selected.assign(**labels).sort_values(["unique_id", "ds"], ignore_index=True)
 
 
-def _ours(forecast: pd.DataFrame, plan: pd.DataFrame) -> pd.DataFrame:
+def _renamed(forecast: pd.DataFrame, plan: pd.DataFrame) -> pd.DataFrame:
     named = forecast.rename(columns={"unique_id": "sku", "ds": "period"})
     return plan[KEY].merge(named[["sku", "period", "mean"]], on=["sku", "period"], validate="1:1")
 
 
 @contextmanager
-def _warnings_of_theirs_ignored() -> Iterator[None]:
+def _library_warnings_ignored() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

@@ -1,12 +1,12 @@
-"""How fast is a training of ours beside neuralforecast's LSTM?
+"""Compare the training speed of the demand model with that of neuralforecast's LSTM.
 
     python -m benchmarks.training
 
-Both learn the same 20,000 sequences of 52 steps by 16 inputs in the same batches, on a CPU, through
-the path their users take: ours `models.demand.network.train` on its own batches, theirs
-`NeuralForecast.fit`. Both have an encoder LSTM of the same width and end in the same quantiles four
-steps ahead; ours reads a plan with a second LSTM besides. Each first epoch warms up and is not
-timed; what is done before it (tracing, windows, a data loader) is not either.
+Both train on the same 20,000 sequences of 52 steps by 16 inputs, with the same batch size, on a
+CPU. Both are called as their users call them: `models.demand.network.train` and
+`NeuralForecast.fit`. Both have an encoder LSTM of the same width and forecast the same quantiles
+four steps ahead. Ours also reads the plan with a second LSTM. The first epoch, and what is done
+before it (tracing, windows, a data loader), is not timed.
 """
 
 from __future__ import annotations
@@ -25,22 +25,29 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from benchmarks.report import Bar, Plot, Row, show, write
+from benchmarks.report import Bar, Plot, Row, print_result, write_result
 from pricebook.config import Demand
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 SEQUENCES, STEPS, INPUTS, HORIZON = 20_000, 52, 16, 4
 WIDTH, BATCH, EPOCHS, ROUNDS, SEED = 64, 256, 4, 3, 7
-FASTER = 1.5
-PLANNED = 9  # of the inputs, as the panel's: three covariates and the calendar
+TARGET_RATIO = 1.5
+PLANNED = 9  # inputs that are known ahead: three covariates and the calendar
 Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Sequences:
-    units: Floats  # [sequence, STEPS + HORIZON], of a mean near one
-    others: Floats  # [sequence, STEPS + HORIZON, INPUTS - 1]
+    """Random training data.
+
+    Attributes:
+        units: [sequence, STEPS + HORIZON], with a mean near one.
+        others: the other inputs [sequence, STEPS + HORIZON, INPUTS - 1].
+    """
+
+    units: Floats
+    others: Floats
 
     @classmethod
     def draw(cls, count: int) -> Sequences:
@@ -54,7 +61,7 @@ class Sequences:
 
 
 def ours(sequences: Sequences, epochs: int) -> list[float]:
-    """The time at the end of each epoch, in seconds of the clock."""
+    """Train, and return the clock's seconds at the end of each epoch."""
     import keras
     import tensorflow as tf
 
@@ -89,7 +96,7 @@ def _inputs(sequences: Sequences) -> dict[str, Any]:
 
 
 def neuralforecast(sequences: Sequences, epochs: int) -> list[float]:
-    """The time at the end of each epoch, in seconds of the clock."""
+    """Train, and return the clock's seconds at the end of each epoch."""
     from neuralforecast import NeuralForecast
     from neuralforecast.losses.pytorch import MQLoss
     from neuralforecast.models import LSTM
@@ -138,29 +145,36 @@ def _long(sequences: Sequences) -> tuple[pd.DataFrame, list[str]]:
 def speed(
     train: Callable[[Sequences, int], list[float]], sequences: Sequences, epochs: int
 ) -> float:
-    """Rows a second over all epochs after the first.
+    """Rows per second over all epochs after the first.
 
     Raises:
-        RuntimeError: the training ran other than the epochs asked for.
+        RuntimeError: the training ran another number of epochs.
     """
     ends = train(sequences, epochs)
     if len(ends) != epochs:
-        raise RuntimeError(f"A training of {epochs} epochs ends {epochs}. Received: {len(ends)}")
+        raise RuntimeError(f"Expected {epochs} epochs. Received: {len(ends)}")
     return sequences.rows(epochs - 1) / (ends[-1] - ends[0])
 
 
-def compared(sequences: Sequences, epochs: int, rounds: int) -> tuple[list[Row], list[Bar]]:
-    """Both in turn, so that what else the machine does meets both; medians over the rounds."""
+def compare(sequences: Sequences, epochs: int, rounds: int) -> tuple[list[Row], list[Bar]]:
+    """Train both in turn, so that other load affects both. Returns medians over the rounds."""
     us, them = list[float](), list[float]()
     for _ in range(rounds):
         us.append(speed(ours, sequences, epochs))
         them.append(speed(neuralforecast, sequences, epochs))
     rows: list[Row] = [
-        {"training": name, "rows a second": median(each), "slowest": min(each), "best": max(each)}
-        for name, each in (("ours", us), ("neuralforecast LSTM", them))
+        {
+            "training": name,
+            "rows a second": median(rates),
+            "slowest": min(rates),
+            "best": max(rates),
+        }
+        for name, rates in (("ours", us), ("neuralforecast LSTM", them))
     ]
     ratio = median(np.divide(us, them).tolist())
-    return rows, [Bar("rows a second, ours over neuralforecast's", ratio, FASTER, at_most=False)]
+    return rows, [
+        Bar("rows a second, ours over neuralforecast's", ratio, TARGET_RATIO, at_most=False)
+    ]
 
 
 def main() -> None:
@@ -173,12 +187,12 @@ def main() -> None:
     warnings.filterwarnings("ignore")
     for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    rows, bars = compared(Sequences.draw(arguments.sequences), EPOCHS, arguments.rounds)
+    rows, bars = compare(Sequences.draw(arguments.sequences), EPOCHS, arguments.rounds)
     title = f"Training: {arguments.sequences:,} sequences of {STEPS} × {INPUTS}, LSTM {WIDTH}"
-    show(title, rows, bars)
+    print_result(title, rows, bars)
     if (arguments.sequences, arguments.rounds) == (SEQUENCES, ROUNDS):
         plot = Plot("training", "rows a second")
-        write("training", title, "python -m benchmarks.training", rows, bars, plot)
+        write_result("training", title, "python -m benchmarks.training", rows, bars, plot)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The page says what the results say, and a benchmark can be asked for help without its rivals."""
+"""docs/benchmarks.md matches the results, and `--help` works without the optional libraries."""
 
 import subprocess
 import sys
@@ -7,11 +7,22 @@ from pathlib import Path
 import pytest
 
 import benchmarks
-from benchmarks.report import IMAGES, PAGE, Bar, Plot, columns, draw, page, results, shown, write
+from benchmarks.report import (
+    IMAGES,
+    PAGE,
+    Bar,
+    Plot,
+    columns,
+    draw_plot,
+    format_value,
+    load_results,
+    page,
+    write_result,
+)
 
-RIVALS = ("doubleml", "econml", "lightgbm", "mlforecast", "neuralforecast")
+OPTIONAL = ("doubleml", "econml", "lightgbm", "mlforecast", "neuralforecast")
 MODULES = [p.stem for p in sorted(Path(benchmarks.__file__).parent.glob("[!_]*.py"))]
-ASKED = [name for name in MODULES if name not in ("panel", "rivals", "simulated")] + ["serving"]
+RUNNABLE = [name for name in MODULES if name not in ("panel", "rivals", "simulated")] + ["serving"]
 HELP = """
 import runpy, sys
 sys.modules.update(dict.fromkeys({rivals}))  # None: an import of it fails
@@ -27,51 +38,51 @@ RESULT = {
 }
 
 
-def test_the_page_is_what_the_results_say():
-    assert PAGE.read_text() == page(results()), "run `python -m benchmarks.report`"
+def test_the_page_matches_the_results():
+    assert PAGE.read_text() == page(load_results()), "run `python -m benchmarks.report`"
 
 
-@pytest.mark.parametrize("name", results())
-def test_every_result_has_its_plot(name):
+@pytest.mark.parametrize("name", load_results())
+def test_every_result_has_a_plot(name):
     assert (IMAGES / f"bench-{name}.png").exists()
 
 
-@pytest.mark.parametrize("name", ASKED)
-def test_a_benchmark_tells_what_it_does_where_no_rival_is_installed(name):
-    code = HELP.format(rivals=RIVALS, name=name)
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert f"python -m benchmarks.{name}" in said.stdout
+@pytest.mark.parametrize("name", RUNNABLE)
+def test_help_works_without_the_optional_libraries(name):
+    code = HELP.format(rivals=OPTIONAL, name=name)
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert f"python -m benchmarks.{name}" in run.stdout
 
 
-def test_a_bar_is_met_on_its_own_side_and_never_by_a_missing_figure():
+def test_a_target_is_met_on_its_own_side_and_never_by_nan():
     assert Bar("speed", 1.6, 1.5, at_most=False).met and not Bar("speed", 1.6, 1.5).met
     assert not Bar("bias", float("nan"), 0.02).met
 
 
-def test_a_row_without_a_column_leaves_its_cell_empty():
+def test_a_missing_column_is_an_empty_cell():
     assert columns(RESULT["rows"]) == ["method", "WAPE", "seconds"]
     assert "| mean |  | 2 |" in page({"forecast": RESULT})
 
 
-def test_a_missed_bar_is_shown_as_missed():
+def test_a_missed_target_is_marked():
     assert "- **missed**: WAPE: 0.33, at most 0.325" in page({"forecast": RESULT})
 
 
-def test_a_result_is_read_back_as_it_was_written(tmp_path, monkeypatch):
+def test_a_written_result_is_read_back(tmp_path, monkeypatch):
     monkeypatch.setattr("benchmarks.report.RESULTS", tmp_path)
     bars = [Bar("WAPE", 0.33, 0.325)]
-    write(
+    write_result(
         "forecast", RESULT["title"], RESULT["command"], RESULT["rows"], bars, Plot("method", "WAPE")
     )
-    assert results() == {"forecast": RESULT}
+    assert load_results() == {"forecast": RESULT}
 
 
-def test_a_plot_is_drawn_of_the_rows_that_have_the_value(tmp_path, monkeypatch):
+def test_a_plot_skips_rows_without_the_value(tmp_path, monkeypatch):
     monkeypatch.setattr("benchmarks.report.IMAGES", tmp_path)
-    draw("forecast", RESULT)
+    draw_plot("forecast", RESULT)
     assert (tmp_path / "bench-forecast.png").read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize(("value", "cell"), [(0.0, "0"), (1234.5, "1,234"), (True, "True")])
-def test_a_cell_reads_as_a_person_writes_it(value, cell):
-    assert shown(value) == cell
+def test_values_are_formatted_for_a_cell(value, cell):
+    assert format_value(value) == cell

@@ -1,13 +1,13 @@
 """The model card is what the code and the results say."""
 
 from benchmarks.model_card import CARD, card
-from benchmarks.report import results
+from benchmarks.report import load_results
 from models.demand.grid import COVARIATES, STATIC
 from pipelines.materialize import feature_repo
 
 
 def test_the_card_is_what_the_code_and_the_results_say():
-    assert CARD.read_text() == card(results()), "run `python -m benchmarks.model_card`"
+    assert CARD.read_text() == card(load_results()), "run `python -m benchmarks.model_card`"
 
 
 def test_every_input_of_the_models_is_on_the_card():

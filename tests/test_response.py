@@ -267,9 +267,9 @@ def test_a_history_without_a_sale_is_named(market):
 
 @pytest.fixture(scope="module")
 def zoned():
-    from benchmarks.simulated import simulated
+    from benchmarks.simulated import simulate_shop
 
-    return simulated(1, skus=8, categories=2, weeks=60, zones=5)
+    return simulate_shop(1, skus=8, categories=2, weeks=60, zones=5)
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks.report import Bar, Plot, Row, show, write
+from benchmarks.report import Bar, Plot, Row, print_result, write_result
 from benchmarks.serving.batch import batch
 from benchmarks.serving.faults import faults
 from benchmarks.serving.home import Shop, made
@@ -64,9 +64,11 @@ def main() -> None:
             tempfile.TemporaryDirectory(prefix="pricebook-serving-") as home,
         ):
             rows, bars = part.measure(made(Path(home)))
-        show(part.title, rows, bars)
+        print_result(part.title, rows, bars)
         command = f"python -m benchmarks.serving --only {name}"
-        write(f"serving-{name}", part.title, command, rows, bars, Plot("measured", part.drawn))
+        write_result(
+            f"serving-{name}", part.title, command, rows, bars, Plot("measured", part.drawn)
+        )
 
 
 if __name__ == "__main__":
