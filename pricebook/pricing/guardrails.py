@@ -1,8 +1,8 @@
 """Guardrails: floor, ceiling, step limit and competitor band. Each price change leaves a reason.
 
 The rules apply to a batch, always in the order of `RULES`. The floor comes last, and nothing
-overrides it. If a floor is above the list price, no price satisfies both: nobody pays more than the
-list price, and no price is below the floor. Such a sku is not repriced. It sells at its list price,
+overrides it. If a floor is above the list price, no price satisfies both: no price may
+be above the list price or below the floor. Such a sku is not repriced. It sells at its list price,
 and the quote says why.
 """
 

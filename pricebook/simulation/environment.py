@@ -1,10 +1,10 @@
-"""The simulated market as a gymnasium environment, so that any pricing policy can be tried on it.
+"""The simulated market as a Gymnasium environment, to try any pricing policy.
 
 >>> from pricebook.simulation.market import Market, Spec
 >>> shop = Shop(Market.draw(Spec(skus=8, categories=2, shoppers=100)), weeks=2)
->>> seen, _ = shop.reset(seed=1)
->>> seen, profit, over, cut_short, _ = shop.step(shop.action_space.high)
->>> profit > 0, over, cut_short
+>>> observation, _ = shop.reset(seed=1)
+>>> observation, profit, terminated, truncated, _ = shop.step(shop.action_space.high)
+>>> profit > 0, terminated, truncated
 (True, False, False)
 """
 
@@ -19,16 +19,16 @@ from numpy.typing import NDArray
 from pricebook.simulation.market import Market, Offer
 
 Floats = NDArray[np.float64]
-LOWEST = 0.1  # of the list price
+MIN_PRICE_RATIO = 0.1  # price over list price
 
 
 class Shop(gymnasium.Env[Any, Any]):
-    """A week a step: prices in, the week's gross profit in minor units out.
+    """One step is a week; actions are prices, the reward is the gross profit in minor units.
 
-    An action is a price per sku as a share of its list price. What is seen is what a shop sees,
-    each shaped (skus,) but for the week: its number, the units and prices of last week, stock on
-    hand and to come, the cheapest rival's price, list price and unit cost. After `weeks` an episode
-    is truncated. Nothing on the shelf sells above the list price: an action cannot ask for it.
+    An action is the price of each sku as a share of its list price, at most 1. The observation has
+    what a shop knows: the number of the week, and of shape (skus,) the units and prices of last
+    week, stock on hand and on order, the cheapest competitor's price, list price and unit cost. An
+    episode is truncated after `weeks`.
     """
 
     metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012
@@ -36,7 +36,7 @@ class Shop(gymnasium.Env[Any, Any]):
     def __init__(self, market: Market, weeks: int = 26) -> None:
         self.market, self.weeks = market, weeks
         skus = market.spec.skus
-        self.action_space = gymnasium.spaces.Box(LOWEST, 1.0, (skus,), np.float64)
+        self.action_space = gymnasium.spaces.Box(MIN_PRICE_RATIO, 1.0, (skus,), np.float64)
         amount = gymnasium.spaces.Box(0.0, np.inf, (skus,), np.float64)
         names = ("units", "price", "stock", "rival", "list_price", "unit_cost")
         week = gymnasium.spaces.Box(0.0, np.inf, (1,), np.float64)
@@ -47,22 +47,22 @@ class Shop(gymnasium.Env[Any, Any]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, Floats], dict[str, Any]]:
-        """Shelves full, rivals near the list price; the seed decides who comes to buy."""
+        """Start with full shelves and competitors near the list price."""
         super().reset(seed=seed)
         self._state = self.market.opening()
         self._units = self._state.sold
-        return self._seen(), {}
+        return self._observation(), {}
 
     def step(self, action: Floats) -> tuple[dict[str, Floats], float, bool, bool, dict[str, Any]]:
-        """One week at these prices, without display or mailer."""
-        price = np.clip(action, LOWEST, 1.0) * self.market.list_price
+        """Simulate one week at these prices, without display or mailer."""
+        price = np.clip(action, MIN_PRICE_RATIO, 1.0) * self.market.list_price
         offer = Offer(price, np.zeros(self.market.spec.skus, bool))
         self._state, totals = self.market.trade(self._state, offer, self.np_random)
         self._units = totals.units.astype(float)
         profit = float(((price - self.market.unit_cost) * self._units).sum())
-        return self._seen(), profit, False, self._state.week >= self.weeks, {}
+        return self._observation(), profit, False, self._state.week >= self.weeks, {}
 
-    def _seen(self) -> dict[str, Floats]:
+    def _observation(self) -> dict[str, Floats]:
         state = self._state
         observation = {
             "week": np.array([state.week]),

@@ -1,14 +1,14 @@
 """A simulated market whose true demand is known.
 
-Shoppers of a few segments visit a shop; in each category a visit chooses one sku or none by a
-nested logit (Train, Discrete Choice Methods with Simulation, ch. 4): skus of a category substitute
-each other, and a lower price also draws buyers who would have bought nothing. Demand has a season
-that prices know about: the shop's own policy cuts prices when a category is about to sell well, so
-price and season are confounded, as in real order books. Rivals follow the shop's price and have a
-mind of their own; a cheaper one takes buyers away. Stock may run out.
+Shoppers of a few segments visit a shop. In each category a visit buys one sku or none, by a nested
+logit (Train, Discrete Choice Methods with Simulation, ch. 4). So the skus of a category substitute
+each other, and a lower price also attracts buyers who would have bought nothing. The shop's own
+policy cuts prices when a category is about to sell well, so price and season are confounded, as in
+real orders. Competitors follow the shop's price with random deviations, and a cheaper one takes
+buyers. Stock can run out.
 
-All of it is pure: `Market.step` takes a state and an offer; it returns the next state and sales,
-line by line; `Market.trade` draws the totals only, which is fast.
+All functions are pure. `Market.step` takes a state and an offer and returns the next state and the
+sales line by line. `Market.trade` draws only the totals, which is faster.
 Arrays are indexed n (skus), c (categories), g (segments) and r (rivals); money is in minor units.
 """
 
@@ -35,13 +35,15 @@ _MEAN_UNITS = 1.3  # of a sku that a visit buys
 
 @dataclass(frozen=True)
 class Spec:
-    """The size of a market, and how its rivals and its mailer matter.
+    """The size of a market and its parameters.
 
-    A shopper weighs the cheapest rival's log price `rivalry` times as much as the shop's own. What
-    rivals aim at strays from the shop's price by `restless` (standard deviation of the log). The
-    shop puts a share `mailed` of its price cuts into the mailer. At a `nest` of 1, skus of a
-    category substitute each other no more than nothing at all does; below, more. Shoppers mind
-    prices `minded` times as much as in the usual market.
+    Attributes:
+        rivalry: weight of the cheapest competitor's log price, relative to the shop's own.
+        restless: standard deviation of the log of competitors' target prices around the shop's.
+        mailed: share of the price cuts that are in the mailer.
+        nest: the nested logit's parameter. At 1, skus of a category substitute each other no more
+            than the option to buy nothing; a lower value means closer substitutes.
+        minded: multiplies the price sensitivity of all shoppers.
     """
 
     skus: int = 60
@@ -59,7 +61,7 @@ class Spec:
 
 @dataclass(frozen=True)
 class State:
-    """What a week begins with: stock (n), on order (n), rivals' prices (n, r), sales before (n)."""
+    """The start of a week: stock (n), units on order (n), competitors' prices (n, r), sales (n)."""
 
     week: int
     on_hand: Ints
@@ -71,7 +73,7 @@ class State:
 
 @dataclass(frozen=True)
 class Offer:
-    """What the shop asks in a week: shelf prices (n); which skus are on display, in the mailer."""
+    """The shop's prices of a week (n), and which skus are on display and in the mailer."""
 
     price: Ints | Floats
     display: Bools
@@ -80,19 +82,19 @@ class Offer:
 
 @dataclass(frozen=True)
 class Sales:
-    """Order lines of a week, by time: visit, shopper, minute of the week, sku, units."""
+    """Order lines of a week in order of time: visit, shopper, minute of the week, sku, units."""
 
     visit: Ints
     shopper: Ints
     minute: Ints
     sku: Ints
     units: Ints
-    lost: Ints  # units (n) asked for and not in stock
+    lost: Ints  # units (n) demanded but out of stock
 
 
 @dataclass(frozen=True)
 class Totals:
-    """A week by sku: units (n) asked for, units sold, and the share of the week on the shelf."""
+    """A week by sku (n): units demanded, units sold, and the share of the week in stock."""
 
     demand: Ints
     units: Ints
@@ -101,7 +103,7 @@ class Totals:
 
 @dataclass(frozen=True)
 class Market:
-    """The truth: what a shop would love to know and has to learn."""
+    """The true parameters of the market. A shop has to estimate them from its orders."""
 
     spec: Spec
     category: Ints  # n
@@ -117,7 +119,7 @@ class Market:
 
     @classmethod
     def draw(cls, spec: Spec) -> Market:
-        """A market at random, the same for the same spec.
+        """Draw a random market; the same spec gives the same market.
 
         Own elasticities are around -2.6, the mean of published ones (Bijmolt, van Heerde and
         Pieters, Journal of Marketing Research 42, 2005).
@@ -148,7 +150,7 @@ class Market:
         return np.equal.outer(self.category, np.arange(self.spec.categories))
 
     def zone(self, number: int) -> Market:
-        """The same skus and slopes among other shoppers: own size, appeal, seasons and opening."""
+        """The market of another zone: same skus and slopes; other size, appeal and opening."""
         rng = np.random.default_rng([self.spec.seed, 2, number])
         return replace(
             self,
@@ -158,7 +160,7 @@ class Market:
         )
 
     def opening(self) -> State:
-        """The first week: shelves full, rivals near the list price."""
+        """The first week: full shelves, competitors near the list price."""
         rng = np.random.default_rng([self.spec.seed, 1])
         near = rng.normal(1.02, 0.05, (self.spec.skus, self.spec.rivals))
         none = np.zeros(self.spec.skus, np.int64)
@@ -178,15 +180,16 @@ class Market:
         return np.asarray(within * buys[:, self.category])
 
     def demand(self, state: State, offer: Offer) -> Floats:
-        """Expected units (n) of a week if nothing runs out."""
+        """Expected units (n) of a week if no sku runs out of stock."""
         return np.asarray(self._visits @ self.choice(state, offer)) * _MEAN_UNITS
 
     def elasticity(self, state: State, offer: Offer) -> Floats:
-        """True elasticities (n, n): row, the sku whose demand moves; column, whose price did.
+        """True elasticities (n, n) of the demand of the row's sku to the price of the column's sku.
 
-        Of a nested logit with utility u: d log choice_n / d u_m is 1 / nest if n = m, and within a
-        category - share_m / nest + share_m (1 - the chance that the category is bought); segments
-        count by what they buy. Times `-rivalry`: the elasticity to the cheapest rival's prices.
+        For a nested logit with utility u, d log choice_n / d u_m is 1 / nest if n = m. Within a
+        category, share_m (1 - P(the category is bought)) - share_m / nest is added. Segments are
+        weighted by their purchases. Multiply by `-rivalry` for the elasticity to the cheapest
+        competitor's price.
         """
         within, buys = self._nests(state, offer)
         same = np.equal.outer(self.category, self.category)
@@ -197,7 +200,7 @@ class Market:
         return np.asarray(-self.slope * np.einsum("gn,gnm->nm", bought, moved) / units[:, None])
 
     def policy(self, state: State, rng: np.random.Generator) -> Offer:
-        """The shop's habit: cut prices where a season begins, or where stock is high."""
+        """The shop's usual policy: cut prices when a season begins or when stock is high."""
         season = self.season(state.week)[self.category]
         slow = state.on_hand > 5 * np.maximum(state.sold, 1)
         chance = 1 / (1 + np.exp(2.2 - 1.5 * season - 0.8 * slow))
@@ -210,25 +213,25 @@ class Market:
         return Offer(np.where(cut, rung, self.list_price), display, mailer)
 
     def step(self, state: State, offer: Offer, rng: np.random.Generator) -> tuple[State, Sales]:
-        """A week: shoppers buy what is there, the shop reorders, rivals react."""
+        """Simulate a week: shoppers buy, the shop reorders, competitors react."""
         wanted = self._wanted(state, offer, rng)
         on_hand = state.on_hand + state.inbound
         served = _running_total(wanted.sku, wanted.units) <= on_hand[wanted.sku]
-        sales = _only(wanted, served, self.spec.skus)
+        sales = _served_sales(wanted, served, self.spec.skus)
         units = np.bincount(sales.sku, sales.units, self.spec.skus).astype(np.int64)
         return self._following(state, offer, units, rng), sales
 
     def trade(
         self, state: State, offer: Offer, rng: np.random.Generator, supply: Floats | float = 1.0
     ) -> tuple[State, Totals]:
-        """A week's totals: as `step`, but drawn at once.
+        """Simulate the totals of a week, like `step` but without single visits.
 
-        Visits are Poisson, so the purchases of a sku are; only that one visit may buy of several
-        categories is lost. A shelf that runs empty does so when the last of its units would be
-        asked for, an order statistic of uniform times.
+        Visits are Poisson, so the purchases of each sku are Poisson, too. This ignores that one
+        visit can buy in several categories. A shelf runs empty when its last unit is requested:
+        the time is an order statistic of uniform times.
 
         Args:
-            supply: the share (n) of the week, up to 1, in which there is a shelf to buy from.
+            supply: the share (n) of the week, 0 to 1, in which the sku can be bought.
         """
         buys = rng.poisson(self.demand(state, offer) / _MEAN_UNITS)
         wanted = buys + rng.poisson(buys * (_MEAN_UNITS - 1))
@@ -245,15 +248,15 @@ class Market:
 
     @cached_property
     def _crowd(self) -> Floats:
-        """So that a category does not sell more only because it lists more skus (c)."""
+        """Utility offset (c): more skus alone do not make a category sell more."""
         return np.asarray(self.spec.nest * np.log(self.member.sum(axis=0)))
 
     def _nests(self, state: State, offer: Offer) -> tuple[Floats, Floats]:
-        """Which sku (g, n) a visit takes if it buys of the category, and whether (g, c) it does."""
-        dear = np.log(offer.price / self.list_price)
-        beside = np.log(state.rivals.min(axis=1) / self.list_price)
-        dear = dear - self.spec.rivalry * beside
-        utility = self.appeal - _SENSITIVITY[:, None] * self.slope * dear
+        """P(sku | its category is bought) (g, n), and P(category is bought) (g, c)."""
+        own = np.log(offer.price / self.list_price)
+        competitor = np.log(state.rivals.min(axis=1) / self.list_price)
+        relative_price = own - self.spec.rivalry * competitor
+        utility = self.appeal - _SENSITIVITY[:, None] * self.slope * relative_price
         utility = utility + self.season(state.week)[self.category]
         utility = utility + _DEALS[:, None] * offer.display + _MAIL[:, None] * offer.mailer
         weight = np.exp(utility / self.spec.nest)
@@ -264,7 +267,7 @@ class Market:
     def _following(
         self, state: State, offer: Offer, units: Ints, rng: np.random.Generator
     ) -> State:
-        """The next week: what was sold is reordered, up to four weeks' sales; rivals react."""
+        """The state of the next week: reorder up to four weeks' sales; competitors react."""
         left = state.on_hand + state.inbound - units
         sold = 0.7 * state.sold + 0.3 * units
         target = np.ceil(4 * sold).astype(np.int64) + 5
@@ -278,7 +281,7 @@ class Market:
         )
 
     def _wanted(self, state: State, offer: Offer, rng: np.random.Generator) -> Sales:
-        """What the visits of a week would buy, by time, from full shelves."""
+        """The purchases of a week in order of time, if no sku runs out of stock."""
         shopper = np.repeat(np.arange(self.spec.shoppers), rng.poisson(self.frequency))
         minute = np.sort(_opening_minutes(len(shopper), rng))
         rng.shuffle(shopper)
@@ -293,9 +296,9 @@ class Market:
         return Sales(visit, shopper[visit], minute[visit], sku, units, lost)
 
     def _react(self, rivals: Ints, offer: Offer, rng: np.random.Generator) -> Ints:
-        """Each rival moves a third of the way to about the shop's price, in some weeks."""
-        astray = rng.spawn(1)[0].normal(0, self.spec.restless, rivals.shape)
-        aim = offer.price[:, None] * 1.01 * np.exp(astray)
+        """With a chance of 40 % a competitor moves a third of the way to near the shop's price."""
+        deviation = rng.spawn(1)[0].normal(0, self.spec.restless, rivals.shape)
+        aim = offer.price[:, None] * 1.01 * np.exp(deviation)
         moved = rivals + (aim - rivals) / 3 * rng.uniform(0.5, 1.5, rivals.shape)
         moves = rng.random(rivals.shape) < 0.4
         return np.where(moves, np.maximum(np.rint(moved), 1), rivals).astype(np.int64)
@@ -309,7 +312,7 @@ def _opening_minutes(visits: int, rng: np.random.Generator) -> Ints:
 
 
 def _running_total(group: Ints, units: Ints) -> Ints:
-    """Units of the same group up to and with each line."""
+    """Cumulative units of the same group up to and including each line."""
     order = np.argsort(group, kind="stable")
     total = units[order].cumsum()
     starts = np.searchsorted(group[order], group[order])
@@ -319,8 +322,8 @@ def _running_total(group: Ints, units: Ints) -> Ints:
     return running
 
 
-def _only(wanted: Sales, served: Bools, skus: int) -> Sales:
-    """The lines that are served; the others are counted as lost."""
+def _served_sales(wanted: Sales, served: Bools, skus: int) -> Sales:
+    """The served lines; the units of the others are counted as lost."""
     lost = np.bincount(wanted.sku[~served], wanted.units[~served], skus).astype(np.int64)
     columns = (wanted.visit, wanted.shopper, wanted.minute, wanted.sku, wanted.units)
     visit, shopper, minute, sku, units = (column[served] for column in columns)
