@@ -1,11 +1,11 @@
-"""The judges of the fault benchmark: what they count, and what they let pass."""
+"""The counting functions of the fault benchmark."""
 
 import pandas as pd
 import pytest
 
-from benchmarks.serving.faults import HELD, Usual, misdated, mistimed, once
+from benchmarks.serving.faults import LOCKED, Baseline, distinct_quotes, misdated, mistimed
 
-HOLDER = HELD[0]["customer_id"]
+HOLDER = LOCKED[0]["customer_id"]
 QUOTE = {
     "quote_id": "a",
     "sku": "tea",
@@ -16,19 +16,22 @@ QUOTE = {
 }
 
 
-def told(*quotes):
-    """Quotes of a holder that stand for two seconds: id, asked, answered and issued, in seconds."""
+def distinct(*quotes):
+    """Quotes to a holder, valid for two seconds.
+
+    Each is (id, second of the request, second of the response, second of issue).
+    """
     names = ("quote_id", "asked", "answered", "issued_at", "expires_at", "customer_id")
-    rows = [(*times, at(issued), at(issued + 2), HOLDER) for *times, issued in quotes]
-    return once(pd.DataFrame(rows, columns=names))
+    rows = [(*times, timestamp(issued), timestamp(issued + 2), HOLDER) for *times, issued in quotes]
+    return distinct_quotes(pd.DataFrame(rows, columns=names))
 
 
-def at(second):
+def timestamp(second):
     return f"1970-01-01T00:00:{second:02}Z"
 
 
 @pytest.mark.parametrize(
-    ("change", "usual"),
+    ("change", "matches"),
     [
         ({}, True),
         ({"price": 91}, False),
@@ -39,23 +42,24 @@ def at(second):
         ({"customer_id": HOLDER, "quote_id": "held", "price": 80}, True),
     ],
 )
-def test_a_quote_is_as_usual_by_its_price_or_to_a_holder_by_its_id(change, usual):
+def test_a_quote_matches_the_baseline_by_price_or_for_a_holder_by_id(change, matches):
     quotes = pd.DataFrame([QUOTE | change])
-    assert Usual({"tea": 90}, {HOLDER: "held"}).among(quotes).tolist() == [usual]
+    assert Baseline({"tea": 90}, {HOLDER: "held"}).matches(quotes).tolist() == [matches]
 
 
-@pytest.mark.parametrize(("issued", "wrong"), [(9, 1), (10, 0), (11, 0), (12, 1)])
-def test_a_quote_is_issued_between_when_it_is_asked_for_and_answered(issued, wrong):
-    assert misdated(told(("a", 10.5, 11.5, issued))) == wrong
+@pytest.mark.parametrize(("issued", "count"), [(9, 1), (10, 0), (11, 0), (12, 1)])
+def test_a_quote_issued_outside_its_request_is_misdated(issued, count):
+    assert misdated(distinct(("a", 10.5, 11.5, issued))) == count
 
 
-def test_a_quote_told_to_who_asks_after_its_time_has_outlived_it():
-    assert mistimed(told(("a", 10, 10.1, 10), ("a", 12.5, 12.6, 10))) == 1
+def test_a_quote_served_after_it_expired_is_mistimed():
+    assert mistimed(distinct(("a", 10, 10.1, 10), ("a", 12.5, 12.6, 10))) == 1
 
 
-def test_a_quote_followed_by_another_within_its_time_has_ended_early():
-    assert mistimed(told(("a", 10, 10.1, 10), ("b", 11.5, 11.6, 11))) == 1
+def test_a_quote_replaced_before_it_expired_is_mistimed():
+    assert mistimed(distinct(("a", 10, 10.1, 10), ("b", 11.5, 11.6, 11))) == 1
 
 
-def test_a_quote_told_until_its_end_and_then_another_is_as_promised():
-    assert mistimed(told(("a", 10, 10.1, 10), ("a", 11.9, 12.1, 10), ("b", 12, 12.1, 12))) == 0
+def test_a_quote_replaced_after_it_expired_is_correct():
+    quotes = distinct(("a", 10, 10.1, 10), ("a", 11.9, 12.1, 10), ("b", 12, 12.1, 12))
+    assert mistimed(quotes) == 0

@@ -1,12 +1,12 @@
-"""The price service under load: speed, memory, freshness, swaps and faults.
+"""Measure the price service under load: speed, memory, live events, swaps and faults.
 
     python -m benchmarks.serving [--only speed batch events memory swaps faults]
 
-A made-up shop of 5,000 skus and 2,000 shoppers, half of all requests named; API keys, events, the
-quote log and signatures are on. The load and its clocks are in a second process, and endpoints of
-FastAPI and BentoML that do nothing are loaded alike in the same run.
+The simulated shop has 5,000 skus and 2,000 shoppers. Half of all requests name a shopper. API keys,
+events, the quote log and signatures are on. A second process makes the requests and measures the
+times. Empty endpoints of FastAPI and BentoML get the same load in the same run.
 
-The faults take root, to mount a small disk, and Debian's libfaketime, to set the clock back.
+The faults need root, to mount a small disk, and Debian's libfaketime, to set the clock back.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from rich.console import Console
 from benchmarks.report import Bar, Plot, Row, print_result, write_result
 from benchmarks.serving.batch import batch
 from benchmarks.serving.faults import faults
-from benchmarks.serving.home import Shop, made
+from benchmarks.serving.home import Shop, make_shop
 from benchmarks.serving.live import live
 from benchmarks.serving.speed import memory, speed
 from benchmarks.serving.swaps import swaps
@@ -32,7 +32,7 @@ from benchmarks.serving.swaps import swaps
 
 @dataclass(frozen=True)
 class Part:
-    """What is measured, of a made-up shop, and which of its figures is drawn."""
+    """A part of the benchmark: its title, its function, and the figure to plot."""
 
     title: str
     measure: Callable[[Shop], tuple[list[Row], list[Bar]]]
@@ -63,7 +63,7 @@ def main() -> None:
             Console(stderr=True).status(name),
             tempfile.TemporaryDirectory(prefix="pricebook-serving-") as home,
         ):
-            rows, bars = part.measure(made(Path(home)))
+            rows, bars = part.measure(make_shop(Path(home)))
         print_result(part.title, rows, bars)
         command = f"python -m benchmarks.serving --only {name}"
         write_result(

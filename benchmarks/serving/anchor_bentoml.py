@@ -1,4 +1,4 @@
-"""An anchor: an endpoint of BentoML that does nothing, as shipped."""
+"""For comparison: an empty BentoML endpoint with default settings."""
 
 import bentoml
 

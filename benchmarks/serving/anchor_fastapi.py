@@ -1,4 +1,4 @@
-"""An anchor: an endpoint of FastAPI that does nothing."""
+"""For comparison: an empty FastAPI endpoint."""
 
 from fastapi import FastAPI
 

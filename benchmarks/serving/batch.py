@@ -1,5 +1,7 @@
-"""/quotes in batches of a thousand: in process, from features in memory to signed JSON, and asked
-for over HTTP."""
+"""Measure /quotes with batches of a thousand, in process and over HTTP.
+
+In process means from features in memory to signed JSON.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +12,9 @@ from collections.abc import Sequence
 from statistics import median
 
 from benchmarks.report import Bar, Row
-from benchmarks.serving.home import Shop, asks, shopper
+from benchmarks.serving.home import Shop, quote_requests, shopper_id
 from benchmarks.serving.load import Plan
-from benchmarks.serving.servers import loaded, pricebook
+from benchmarks.serving.servers import run_load, run_service
 from serving.http.handlers import Handlers
 from serving.http.schemas import QuoteRequest
 from serving.quotes.offers import Offers
@@ -20,7 +22,7 @@ from serving.state.champion import tune_process
 
 SIZE, BATCHES, ROUNDS, SECONDS = 1_000, 20, 3, 5.0
 FLOOR = 50_000
-TWIN = 1_000  # shoppers on, one of the same segment and consent
+TWIN = 1_000  # shopper n and shopper n + TWIN have the same segment and consent
 Batch = list[QuoteRequest]
 
 
@@ -35,7 +37,7 @@ def batch(shop: Shop) -> tuple[list[Row], list[Bar]]:
 
 
 async def _in_process(shop: Shop) -> dict[str, float]:
-    """Of the process's own seconds on a core; three rounds of twenty batches each."""
+    """Prices per second of CPU time, in three rounds of twenty batches."""
     handlers = Handlers.from_home(shop.settings, packed_bundle=None)
     tune_process()
     try:
@@ -51,34 +53,38 @@ async def _in_process(shop: Shop) -> dict[str, float]:
 async def _median(
     handlers: Handlers, batches: Sequence[Batch], warm: Sequence[Batch] = (), cold: bool = False
 ) -> float:
-    """Of rounds of batches, once their shoppers and what `warm` asks for are in memory."""
+    """The median rate over rounds of batches.
+
+    First, the shoppers of the batches and the quotes of `warm` are loaded into memory.
+    """
     await _rate(handlers, [*warm, *(page[:1] for page in batches)])
     rounds = [batches[BATCHES * n :][:BATCHES] for n in range(ROUNDS)]
     return median([await _rate(handlers, pages, cold) for pages in rounds])
 
 
 async def _rate(handlers: Handlers, batches: Sequence[Batch], cold: bool = False) -> float:
-    """Prices a second of a core."""
-    took = 0.0
+    """Prices per second of CPU time. `cold` clears the cache of offers before each batch."""
+    seconds = 0.0
     for batch in batches:
         if cold:
             champion = handlers.quoter.champion
             champion.in_service = Offers(champion.offers.bundle, handlers.live.windows)
-        began = time.process_time()
+        start = time.process_time()
         await handlers.quoter.quotes(batch)
-        took += time.process_time() - began
-    return SIZE * len(batches) / took
+        seconds += time.process_time() - start
+    return SIZE * len(batches) / seconds
 
 
 def _anonymous(seed: int) -> list[Batch]:
-    skus = [QuoteRequest(sku=ask["sku"]) for ask in asks(SIZE * BATCHES * ROUNDS, seed)]
-    return [skus[at : at + SIZE] for at in range(0, len(skus), SIZE)]
+    bodies = quote_requests(SIZE * BATCHES * ROUNDS, seed)
+    requests = [QuoteRequest(sku=body["sku"]) for body in bodies]
+    return [requests[start : start + SIZE] for start in range(0, len(requests), SIZE)]
 
 
 def _named(first: int = 0) -> list[Batch]:
-    """A page of a shopper each; none has seen one before."""
+    """Batches of one shopper each. No shopper has two batches."""
     return [
-        [request.model_copy(update={"customer_id": shopper(number)}) for request in page]
+        [request.model_copy(update={"customer_id": shopper_id(number)}) for request in page]
         for number, page in enumerate(_anonymous(2), first)
     ]
 
@@ -88,7 +94,7 @@ def _over_http(shop: Shop) -> dict[str, float]:
         json.dumps({"items": [request.model_dump(exclude_none=True) for request in page]})
         for page in _anonymous(3)
     ]
-    with pricebook(shop) as server:
+    with run_service(shop) as server:
         plan = Plan(server.port, "/quotes", bodies, f"Bearer {shop.key}", 2, seconds=SECONDS)
-        loaded(plan)
-        return {"over HTTP, warm": SIZE * median(loaded(plan)["a second"] for _ in range(ROUNDS))}
+        run_load(plan)
+        return {"over HTTP, warm": SIZE * median(run_load(plan)["a second"] for _ in range(ROUNDS))}

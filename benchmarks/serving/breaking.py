@@ -1,4 +1,4 @@
-"""Ways to break what the price service stands on: contexts, in which it is broken."""
+"""Faults of what the price service depends on, as context managers."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
-from benchmarks.serving.home import Shop, become, promote
-from benchmarks.serving.servers import MEGABYTE, Server, until
+from benchmarks.serving.home import Shop, promote, with_version
+from benchmarks.serving.servers import MEGABYTE, Server, wait_until
 
 Fault = Callable[[Shop, Server], AbstractContextManager[Any]]
 
@@ -30,14 +30,14 @@ def _store(shop: Shop) -> Path:
 
 
 @contextmanager
-def deleted(shop: Shop, _: Server) -> Iterator[None]:
+def delete_store(shop: Shop, _: Server) -> Iterator[None]:
     away = _store(shop).rename(_store(shop).with_suffix(".away"))
     yield
     away.replace(_store(shop))
 
 
 @contextmanager
-def locked(shop: Shop, _: Server) -> Iterator[None]:
+def lock_store(shop: Shop, _: Server) -> Iterator[None]:
     with closing(sqlite3.connect(_store(shop), isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
         yield
@@ -45,8 +45,8 @@ def locked(shop: Shop, _: Server) -> Iterator[None]:
 
 
 @contextmanager
-def corrupted(shop: Shop, _: Server) -> Iterator[None]:
-    """Another file in its place, at once: the store is never gone."""
+def corrupt_store(shop: Shop, _: Server) -> Iterator[None]:
+    """Replace the store by a file that is not a database, in one step."""
     store, away, broken = (_store(shop).with_suffix(end) for end in (".db", ".away", ".broken"))
     away.hardlink_to(store)
     broken.write_bytes(b"not a database" * 1_000)
@@ -56,28 +56,30 @@ def corrupted(shop: Shop, _: Server) -> Iterator[None]:
 
 
 @contextmanager
-def truncated(shop: Shop, server: Server) -> Iterator[None]:
-    """A new champion of other prices whose model is cut short."""
-    kept = shop.settings.home / "kept"
-    shutil.copytree(shop.settings.bundle, kept)
+def truncate_model(shop: Shop, server: Server) -> Iterator[None]:
+    """Promote a champion with other prices whose model file is truncated."""
+    backup = shop.settings.home / "backup"
+    shutil.copytree(shop.settings.bundle, backup)
 
     def cut(folder: Path) -> None:
-        become(2)(folder)
+        with_version(2)(folder)
         model = folder / "response.tflite"
         os.truncate(model, model.stat().st_size // 2)
 
     def restore(folder: Path) -> None:
-        shutil.copytree(kept, folder, dirs_exist_ok=True)
+        shutil.copytree(backup, folder, dirs_exist_ok=True)
 
     promote(shop.settings, cut)
-    until(lambda: server.counted('pricebook_swaps_total{how="refused"}') > 0, server.log.read_text)
+    wait_until(
+        lambda: server.counted('pricebook_swaps_total{how="refused"}') > 0, server.log.read_text
+    )
     yield
     promote(shop.settings, restore)
 
 
 @contextmanager
 def small_disk(folder: Path) -> Iterator[None]:
-    """A small disk in place of a folder; to mount it takes root."""
+    """Mount a small disk over a folder. This needs root."""
     folder.mkdir(parents=True, exist_ok=True)
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK}", "tmpfs", folder], check=True)
     try:
@@ -87,8 +89,8 @@ def small_disk(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def full(shop: Shop, _: Server) -> Iterator[None]:
-    """The log's disk, by a file that is not the log's."""
+def fill_disk(shop: Shop, _: Server) -> Iterator[None]:
+    """Fill the disk of the log with another file."""
     filler = shop.settings.quote_log / "filler"
     with filler.open("wb", buffering=0) as file, suppress(OSError):
         while True:
@@ -98,37 +100,40 @@ def full(shop: Shop, _: Server) -> Iterator[None]:
 
 
 @contextmanager
-def killed(_: Shop, server: Server) -> Iterator[int]:
-    """One of the workers; how many connections it had."""
+def kill_worker(_: Shop, server: Server) -> Iterator[int]:
+    """Kill one of the workers. Yields the number of its connections."""
     worker = server.workers()[0]
     connections = server.connections(worker)
     os.kill(worker, signal.SIGKILL)
     yield connections
 
 
-def settable(clock: Path) -> dict[str, str]:
-    """What lets the wall's clock of a server be set by a file, and leaves its steady one alone."""
+def settable_clock(clock: Path) -> dict[str, str]:
+    """Environment variables that let a file set the wall clock of a server.
+
+    Its monotonic clock is not affected.
+    """
     clock.write_text("+0")
     return {
         "LD_PRELOAD": str(FAKETIME),
         "FAKETIME_TIMESTAMP_FILE": str(clock),
         "FAKETIME_CACHE_DURATION": "1",
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        "FAKETIME_FORCE_MONOTONIC_FIX": "0",  # it is for an old glibc, and slows threads to a third
+        "FAKETIME_FORCE_MONOTONIC_FIX": "0",  # only for old glibc; slows threads down
         "NO_FAKE_STAT": "1",
     }
 
 
 @contextmanager
-def set_back(clock: Path, _: Shop, server: Server) -> Iterator[None]:
+def set_clock_back(clock: Path, _: Shop, server: Server) -> Iterator[None]:
     clock.write_text(f"-{HOUR}")
-    until(lambda: _behind(server) > HOUR - 60, server.log.read_text)
+    wait_until(lambda: _behind(server) > HOUR - 60, server.log.read_text)
     yield
     clock.write_text("+0")
-    until(lambda: _behind(server) < 60, server.log.read_text)
+    wait_until(lambda: _behind(server) < 60, server.log.read_text)
 
 
 def _behind(server: Server) -> float:
-    """Seconds by which the server's wall clock is behind, as the date of its answers tells."""
-    with urlopen(f"http://127.0.0.1:{server.port}/livez") as answer:
-        return time.time() - parsedate_to_datetime(answer.headers["date"]).timestamp()
+    """Seconds by which the server's wall clock is behind, by the date header of a response."""
+    with urlopen(f"http://127.0.0.1:{server.port}/livez") as response:
+        return time.time() - parsedate_to_datetime(response.headers["date"]).timestamp()

@@ -16,22 +16,22 @@ import pandas as pd
 
 from benchmarks.report import Bar, Row
 from benchmarks.serving import breaking
-from benchmarks.serving.home import SKUS, Shop, asks, promote, shopper
+from benchmarks.serving.home import SKUS, Shop, promote, quote_requests, shopper_id
 from benchmarks.serving.load import Plan
-from benchmarks.serving.servers import Client, Loading, Server, pricebook, until
+from benchmarks.serving.servers import BackgroundLoad, Client, Server, run_service, wait_until
 from pricebook.files import read_json, write_json
 from serving.quotes.offers import FALLBACKS
 
 BEFORE, HOLD = 2.0, 4.0  # seconds of load before the fault, and during it
 REQUESTS = 100_000  # distinct requests; the load repeats them
 BATCH = 1_000
-LOCKED = [{"sku": f"sku-{number:05}", "customer_id": shopper(number)} for number in range(250)]
+LOCKED = [{"sku": f"sku-{number:05}", "customer_id": shopper_id(number)} for number in range(250)]
 HOLDERS = frozenset(request["customer_id"] for request in LOCKED)
 SHORT_TTL = 2  # seconds a quote is valid while the clock is set back
 STORES: dict[str, tuple[breaking.Fault, str]] = {
-    "deleted": (breaking.deleted, "is gone"),
-    "locked": (breaking.locked, "slow or locked"),
-    "corrupted": (breaking.corrupted, "cannot be read|late"),  # "late" while it is opened again
+    "deleted": (breaking.delete_store, "is gone"),
+    "locked": (breaking.lock_store, "slow or locked"),
+    "corrupted": (breaking.corrupt_store, "cannot be read|late"),  # "late" while it is opened again
 }
 
 
@@ -98,7 +98,7 @@ Case = tuple[list[Outcome], list[Bar]]
 
 
 def faults(shop: Shop) -> tuple[list[Row], list[Bar]]:
-    with pricebook(shop) as server:
+    with run_service(shop) as server:
         baseline = Baseline.measure(server, shop)
         cases = [_stores(shop, server, baseline), _model(shop, server, baseline)]
     cases += [_worker(shop, baseline), _disk(shop), _clock(shop, baseline)]
@@ -122,15 +122,17 @@ def _broken(
     """Load the service before, during and after a fault, until its quotes are as before."""
     client = Client(server, shop)
     quotes_before = server.counted("pricebook_quotes_total")
-    load = Loading.begun(_plan(server, shop, name))
-    until(lambda: server.counted("pricebook_quotes_total") > quotes_before, server.log.read_text)
+    load = BackgroundLoad.start(_plan(server, shop, name))
+    wait_until(
+        lambda: server.counted("pricebook_quotes_total") > quotes_before, server.log.read_text
+    )
     time.sleep(BEFORE)
     with fault(shop, server) as excused:
         since = time.time()
         hold()
         to = time.time()
-    until(lambda: _first_rule(client) not in FALLBACKS, server.log.read_text)
-    answers = load.stopped()
+    wait_until(lambda: _first_rule(client) not in FALLBACKS, server.log.read_text)
+    answers = load.stop()
     quotes = pd.DataFrame(answers["quotes"]).sort_values("asked")
     during = quotes["asked"].gt(since) & quotes["answered"].lt(to)
     phase = np.select([quotes["answered"] < since, during], ["before", "during"], "")
@@ -141,7 +143,7 @@ def _broken(
 
 def _plan(server: Server, shop: Shop, name: str) -> Plan:
     """Half anonymous requests, a quarter from holders of a quote, a quarter from new shoppers."""
-    requests = list(asks(REQUESTS))
+    requests = list(quote_requests(REQUESTS))
     for number, request in enumerate(requests):
         if "customer_id" in request:
             stranger = {"customer_id": f"{name} {number}"}
@@ -174,7 +176,7 @@ def _stores(shop: Shop, server: Server, baseline: Baseline) -> Case:
 
 
 def _model(shop: Shop, server: Server, baseline: Baseline) -> Case:
-    outcome = _broken("model file truncated", shop, server, breaking.truncated)
+    outcome = _broken("model file truncated", shop, server, breaking.truncate_model)
     unusual = int((~baseline.matches(outcome.quotes)).sum())
     return [outcome], [Bar("quotes not as usual, while a truncated model is refused", unusual, 0)]
 
@@ -182,12 +184,12 @@ def _model(shop: Shop, server: Server, baseline: Baseline) -> Case:
 def _worker(shop: Shop, baseline: Baseline) -> Case:
     """Kill one of two workers. Both have read the locked quotes from the log."""
     began = time.perf_counter()
-    with pricebook(shop, workers=2) as server:
-        until(lambda: len(server.workers()) == 2, server.log.read_text)
+    with run_service(shop, workers=2) as server:
+        wait_until(lambda: len(server.workers()) == 2, server.log.read_text)
         start = time.perf_counter() - began
         returned = partial(_answered_by_another, server, shop, server.workers())
-        hold = partial(until, returned, server.log.read_text)
-        outcome = _broken("a worker of two killed", shop, server, breaking.killed, hold)
+        hold = partial(wait_until, returned, server.log.read_text)
+        outcome = _broken("a worker of two killed", shop, server, breaking.kill_worker, hold)
     unusual = int((~baseline.matches(outcome.quotes)).sum())
     back = outcome.seconds / start
     silence = float(outcome.quotes["answered"].sort_values().diff().max())
@@ -208,9 +210,9 @@ def _answered_by_another(server: Server, shop: Shop, workers: list[int]) -> bool
 def _disk(shop: Shop) -> Case:
     """Fill the disk of the log: every quote is in the log, or is counted as missing."""
     log = shop.settings.quote_log
-    with breaking.small_disk(log), pricebook(shop) as server:
+    with breaking.small_disk(log), run_service(shop) as server:
         baseline = Baseline.measure(server, shop)
-        outcome = _broken("disk full for the log", shop, server, breaking.full)
+        outcome = _broken("disk full for the log", shop, server, breaking.fill_disk)
         unlogged = int(server.counted("pricebook_unlogged_quotes_total"))
         missing = len(set(outcome.quotes["quote_id"]).difference(_logged(log)))
     slower = outcome.p99("during") / outcome.p99("before")
@@ -237,8 +239,8 @@ def _clock(shop: Shop, baseline: Baseline) -> Case:
     promote(shop.settings, _short_lived)
     shutil.rmtree(shop.settings.quote_log)
     clock = shop.settings.home / "clock"
-    with pricebook(shop, 1, **breaking.settable(clock)) as server:
-        fault = partial(breaking.set_back, clock)
+    with run_service(shop, 1, **breaking.settable_clock(clock)) as server:
+        fault = partial(breaking.set_clock_back, clock)
         outcome = _broken("clock set back an hour", shop, server, fault)
     others = outcome.quotes[~outcome.quotes["customer_id"].isin(HOLDERS)]
     unusual = int((~baseline.matches(others)).sum())

@@ -1,4 +1,4 @@
-"""A made-up shop with everything the price service needs, and requests to load it with."""
+"""A simulated shop with all files that the price service needs, and requests for it."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ SEED = 7
 
 @dataclass(frozen=True)
 class Shop:
-    """A home, and a key for everything in it."""
+    """A home, and an API key with all scopes of the service."""
 
     settings: Settings
     key: str
 
 
-def made(home: Path) -> Shop:
+def make_shop(home: Path) -> Shop:
     """Make the shop in another process, so that TensorFlow is not loaded in the measuring one."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(make, home).result()
+        return pool.submit(_make_shop, home).result()
 
 
-def make(home: Path) -> Shop:
+def _make_shop(home: Path) -> Shop:
     from ledger import open_ledger
     from ledger.keys import Grant, Scope, issue
 
@@ -53,7 +53,7 @@ def make(home: Path) -> Shop:
 
 
 def price_book() -> pd.DataFrame:
-    """Every sku at a list price of its own, half of that its cost; only some were ever sold."""
+    """A price book with different list prices. Each cost is half of the list price."""
     rng = np.random.default_rng(SEED)
     price = rng.integers(10, 200, SKUS) * 10 + 9
     usual = (price * 0.95).astype(int)
@@ -102,27 +102,29 @@ def _bundle(folder: Path, book: pd.DataFrame) -> None:
 
 
 def _panel(book: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Units sold in total, and to two segments: one more and one less sensitive to price."""
+    """Units in total and by segment. One segment is more price-sensitive than the other."""
     rng = np.random.default_rng(SEED)
     kinds = ["sku", "zone", "department", "category", "product_type", "reference_price"]
     rows = book[kinds].merge(pd.DataFrame({"period": PERIODS.date}), how="cross")
-    cut = rng.choice([1.0, 0.95, 0.9, 0.8, 0.7], len(rows))
-    rows = rows.assign(price=rows["reference_price"] * cut, display=0.0, mailer=0.0, promotion=0.0)
-    parts = [
-        rows.assign(segment=name, units=rng.poisson(60 * cut**elasticity))
+    ratio = rng.choice([1.0, 0.95, 0.9, 0.8, 0.7], len(rows))
+    rows = rows.assign(
+        price=rows["reference_price"] * ratio, display=0.0, mailer=0.0, promotion=0.0
+    )
+    segments = [
+        rows.assign(segment=name, units=rng.poisson(60 * ratio**elasticity))
         for name, elasticity in SEGMENTS.items()
     ]
-    return rows.assign(units=sum(part["units"] for part in parts)), pd.concat(parts)
+    return rows.assign(units=sum(segment["units"] for segment in segments)), pd.concat(segments)
 
 
 def _online_store(settings: Settings) -> None:
-    """Shoppers of both segments, seven in ten of whom have consented."""
+    """Shoppers of both segments. Seven in ten have consented to personal offers."""
     from pipelines.materialize import open_store
 
     settings.features.mkdir(parents=True)
     now, numbers = datetime.now(UTC), np.arange(SHOPPERS)
     figures = ("recency_days", "orders_13", "spend_13", "basket_mean", "discount_affinity")
-    shoppers = pd.DataFrame({"customer_id": [shopper(n) for n in range(SHOPPERS)]}).assign(
+    shoppers = pd.DataFrame({"customer_id": [shopper_id(n) for n in range(SHOPPERS)]}).assign(
         **dict.fromkeys(figures, 1),
         top_categories=[["category 1"]] * SHOPPERS,
         top_category_shares=[[1.0]] * SHOPPERS,
@@ -136,51 +138,51 @@ def _online_store(settings: Settings) -> None:
     open_store(settings).write_to_online_store("shopper", shoppers)
 
 
-def shopper(number: int) -> str:
+def shopper_id(number: int) -> str:
     return f"shopper-{number:04}"
 
 
-def asks(count: int, seed: int = SEED) -> Iterator[dict[str, Any]]:
+def quote_requests(count: int, seed: int = SEED) -> Iterator[dict[str, Any]]:
     """Requests for skus with Zipf popularity (one over the rank); half of them name a shopper."""
     draw = random.Random(seed)
     popular = [1 / rank for rank in range(1, SKUS + 1)]
     for sku in draw.choices(range(SKUS), popular, k=count):
         request = {"sku": f"sku-{sku:05}"}
-        named = {"customer_id": shopper(draw.randrange(SHOPPERS))}
+        named = {"customer_id": shopper_id(draw.randrange(SHOPPERS))}
         yield request | named if draw.random() < 0.5 else request
 
 
 def events(count: int, at: datetime, seed: int = SEED) -> Iterator[dict[str, Any]]:
-    """Views, carts, stock and a rival's prices of the upper half of the skus, just before `at`."""
+    """Views, carts, stock counts and competitor prices of half of the skus, just before `at`."""
     draw = random.Random(seed)
     for number in range(count):
         sku = draw.randrange(SKUS // 2, SKUS)
-        more: dict[str, Any] = draw.choice(
+        fields: dict[str, Any] = draw.choice(
             [
-                {"kind": "view", "customer_id": shopper(draw.randrange(SHOPPERS))},
-                {"kind": "cart", "customer_id": shopper(draw.randrange(SHOPPERS))},
+                {"kind": "view", "customer_id": shopper_id(draw.randrange(SHOPPERS))},
+                {"kind": "cart", "customer_id": shopper_id(draw.randrange(SHOPPERS))},
                 {"kind": "stock", "on_hand": draw.randrange(500)},
                 {"kind": "competitor_price", "competitor": "corner", "price": 3_000},
             ]
         )
-        when = (at - timedelta(seconds=draw.random())).isoformat()
+        occurred_at = (at - timedelta(seconds=draw.random())).isoformat()
         yield {
             "event_id": f"{seed}-{number}-{at.timestamp()}",
-            "occurred_at": when,
+            "occurred_at": occurred_at,
             "sku": f"sku-{sku:05}",
-            **more,
+            **fields,
         }
 
 
 def promote(settings: Settings, change: Callable[[Path], None]) -> None:
-    """Replace the champion's folder whole, with one changed; what `pipelines.promote` does."""
+    """Replace the champion's folder by a changed copy in one step, as `pipelines.promote` does."""
     with atomic_dir(settings.bundle) as partial:
         shutil.copytree(settings.bundle, partial, dirs_exist_ok=True)
         change(partial)
 
 
-def become(version: int) -> Callable[[Path], None]:
-    """Make a version whose list prices all end in its digit, so no price fits two versions."""
+def with_version(version: int) -> Callable[[Path], None]:
+    """A change to a version whose list prices all end in its digit, so versions share no price."""
 
     def change(folder: Path) -> None:
         about = json.loads((folder / "bundle.json").read_text())

@@ -1,4 +1,4 @@
-"""How soon an event changes the next quote, with a thousand events a second and quotes besides."""
+"""Measure how soon an event changes a quote, under a load of events and quotes."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ import numpy as np
 from benchmarks.report import Bar, Row
 from benchmarks.serving.home import Shop, events
 from benchmarks.serving.load import Plan
-from benchmarks.serving.servers import Client, Loading, Server, pricebook
+from benchmarks.serving.servers import BackgroundLoad, Client, Server, run_service
 from benchmarks.serving.speed import plan
 
 TRIES, BATCH, EVERY = 30, 50, 0.05
-SECONDS = 40.0  # of events prepared
-LONGEST = 5.0
+SECONDS = 40.0  # for which events are prepared
+LONGEST = 5.0  # seconds to wait for a changed quote
 
 
 def live(shop: Shop) -> tuple[list[Row], list[Bar]]:
-    with pricebook(shop) as server:
-        quotes = Loading.begun(plan(server, shop, connections=4))
-        event_load = Loading.begun(_event_plan(server, shop))
+    with run_service(shop) as server:
+        quotes = BackgroundLoad.start(plan(server, shop, connections=4))
+        event_load = BackgroundLoad.start(_event_plan(server, shop))
         time.sleep(2)
         waits = list(_waits(Client(server, shop)))
-        happened, quote_load = event_load.stopped(), quotes.stopped()
+        events_sent, quotes_sent = event_load.stop(), quotes.stop()
     p50, worst = np.percentile(waits, [50, 100]).tolist()
     rows: list[Row] = [
         {"measured": "events to a changed quote", "p50 ms": p50, "worst ms": worst},
-        {"measured": "events meanwhile", "a second": BATCH * happened["a second"]},
+        {"measured": "events meanwhile", "a second": BATCH * events_sent["a second"]},
         {
             "measured": "quotes meanwhile",
-            "a second": quote_load["a second"],
-            "p99 ms": quote_load["p99 ms"],
+            "a second": quotes_sent["a second"],
+            "p99 ms": quotes_sent["p99 ms"],
         },
     ]
     failed = sum(
-        n for load in (happened, quote_load) for s, n in load["statuses"].items() if s != "200"
+        n for load in (events_sent, quotes_sent) for s, n in load["statuses"].items() if s != "200"
     )
-    rate = BATCH * happened["a second"]
+    rate = BATCH * events_sent["a second"]
     return rows, [
         Bar("an event changes the next quote, worst ms", worst, 200),
         Bar("events a second meanwhile", rate, 950, at_most=False),
@@ -50,7 +50,7 @@ def live(shop: Shop) -> tuple[list[Row], list[Bar]]:
 
 
 def _event_plan(server: Server, shop: Shop) -> Plan:
-    """Fifty events every 50 ms, none told twice."""
+    """Fifty new events every 50 ms."""
     batches = list(events(round(SECONDS / EVERY) * BATCH, datetime.now(UTC)))
     starts = range(0, len(batches), BATCH)
     bodies = [json.dumps({"items": batches[at : at + BATCH]}) for at in starts]
@@ -58,20 +58,22 @@ def _event_plan(server: Server, shop: Shop) -> Plan:
 
 
 def _waits(client: Client) -> Iterator[float]:
-    """Milliseconds from an event's sending to the first quote that heeds it, of one sku each."""
+    """Milliseconds from sending an event to the first changed quote, for one sku after another."""
     for number in range(TRIES):
         sku = f"sku-{number:05}"
         before = client.post("/quote", {"sku": sku})["price"]
         event = _undercut(sku, before * 4 // 5)
-        began = time.perf_counter()
+        start = time.perf_counter()
         client.post("/events", {"items": [event]})
         while client.post("/quote", {"sku": sku})["price"] == before:
-            if time.perf_counter() - began > LONGEST:
-                raise RuntimeError(f"An event changes the quote. Received: {before} for {event}")
-        yield 1_000 * (time.perf_counter() - began)
+            if time.perf_counter() - start > LONGEST:
+                raise RuntimeError(
+                    f"The event did not change the quote. Received: {before} for {event}"
+                )
+        yield 1_000 * (time.perf_counter() - start)
 
 
 def _undercut(sku: str, price: int) -> dict[str, Any]:
     now = datetime.now(UTC).isoformat()
-    who = {"kind": "competitor_price", "competitor": "rival", "price": price}
-    return {"event_id": f"{sku}-{now}", "occurred_at": now, "sku": sku, **who}
+    fields = {"kind": "competitor_price", "competitor": "rival", "price": price}
+    return {"event_id": f"{sku}-{now}", "occurred_at": now, "sku": sku, **fields}

@@ -31,10 +31,18 @@ QUOTED = ("quote_id", "sku", "price", "list_price", "model_version", "issued_at"
 
 @dataclass(frozen=True)
 class Plan:
-    """What to post: the `bodies` in turn, again and again, every `every` seconds a connection.
+    """The requests to make.
 
-    With `every` 0 a connection posts again as soon as it has its answer. `keep_quotes` keeps each
-    quote with the times of its request and its answer.
+    Attributes:
+        port: of the server.
+        path: such as `/quote`.
+        bodies: the request bodies, repeated in turn.
+        authorization: the value of the header.
+        connections: how many requests are open at a time.
+        seconds: when to stop.
+        requests: after how many requests to stop.
+        every: seconds between two requests of a connection; 0 for no pause.
+        keep_quotes: keep each quote with the times of its request and its response.
     """
 
     port: int

@@ -1,4 +1,4 @@
-"""Servers in processes of their own, and load on them from another."""
+"""Run servers and load generators in separate processes."""
 
 from __future__ import annotations
 
@@ -29,17 +29,15 @@ BIN = Path(sys.executable).parent
 
 @dataclass(frozen=True)
 class Server:
-    """A server on a port of its own, which logs into `log`."""
+    """A running server, its port and its log file."""
 
     process: subprocess.Popen[bytes]
     port: int
     log: Path
 
     def workers(self) -> list[int]:
-        """Processes under the server's own, which answer; BentoML's may be in other sessions."""
-        parent = f"\nPPid:\t{self.process.pid}\n"
-        statuses = Path("/proc").glob("[0-9]*/status")
-        return sorted(int(path.parent.name) for path in statuses if parent in _text(path))
+        """The child processes, which serve requests."""
+        return sorted(child.pid for child in psutil.Process(self.process.pid).children())
 
     def connections(self, worker: int) -> int:
         """How many clients are connected to a worker."""
@@ -47,25 +45,24 @@ class Server:
         return sum(socket.raddr != () and socket.laddr.port == self.port for socket in sockets)
 
     def megabytes(self) -> float:
-        """Resident memory of the one worker."""
+        """Resident memory of the only worker."""
         (worker,) = self.workers()
-        (line,) = [x for x in _text(Path(f"/proc/{worker}/status")).split("\n") if "VmRSS" in x]
-        return int(line.split()[1]) * 1024 / MEGABYTE
+        return float(psutil.Process(worker).memory_info().rss / MEGABYTE)
 
     def get(self, path: str) -> tuple[int, str]:
-        """Status and body; status 0 where nobody listens."""
+        """Status and body of a GET request. Status 0 if there is no response."""
         connection = HTTPConnection("127.0.0.1", self.port, timeout=10)
         try:
             connection.request("GET", path)
-            answer = connection.getresponse()
-            return answer.status, answer.read().decode()
+            response = connection.getresponse()
+            return response.status, response.read().decode()
         except (OSError, HTTPException):
             return 0, ""
         finally:
             connection.close()
 
     def counted(self, metric: str) -> float:
-        """A metric, summed over its labels."""
+        """The sum of a Prometheus metric over its labels."""
         lines = self.get("/metrics")[1].splitlines()
         return sum(float(line.split()[-1]) for line in lines if line.startswith(metric))
 
@@ -80,16 +77,9 @@ class Server:
             self.process.wait()
 
 
-def _text(path: Path) -> str:
-    try:
-        return path.read_text()
-    except OSError:  # it has ended
-        return ""
-
-
 @contextmanager
-def served(command: Sequence[str], ready: str, folder: Path, **env: str) -> Iterator[Server]:
-    """The server of a command, which is told its port, once `ready` answers."""
+def run_server(command: Sequence[str], ready: str, folder: Path, **env: str) -> Iterator[Server]:
+    """Start a server on a free port, and wait until a GET of the path `ready` succeeds."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -106,15 +96,15 @@ def served(command: Sequence[str], ready: str, folder: Path, **env: str) -> Iter
         )
     server = Server(process, port, log)
     try:
-        until(lambda: server.get(ready)[0] == 200, log.read_text)
+        wait_until(lambda: server.get(ready)[0] == 200, log.read_text)
         yield server
     finally:
         server.stop()
 
 
-def pricebook(shop: Shop, workers: int = 1, **env: str) -> Any:
+def run_service(shop: Shop, workers: int = 1, **env: str) -> Any:
     """The price service of a shop."""
-    return served(
+    return run_server(
         ["bentoml", "serve", "serving.service:PricebookService"],
         "/readyz",
         shop.settings.home,
@@ -125,29 +115,29 @@ def pricebook(shop: Shop, workers: int = 1, **env: str) -> Any:
     )
 
 
-def until(
+def wait_until(
     condition: Callable[[], bool], why: Callable[[], str], patience: float = PATIENCE
 ) -> None:
-    """Wait until it is so.
+    """Wait until a condition holds.
 
     Raises:
-        RuntimeError: it never was; `why` may tell.
+        RuntimeError: it did not hold in time. The message ends with the text of `why`.
     """
-    ends = time.monotonic() + patience
+    deadline = time.monotonic() + patience
     while not condition():
-        if time.monotonic() > ends:
-            raise RuntimeError(f"Waited {patience:g} s in vain. Received: {why()[-3000:]}")
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"Not ready after {patience:g} s. Received: {why()[-3000:]}")
         time.sleep(0.05)
 
 
 @dataclass(frozen=True)
-class Loading:
-    """A load under way."""
+class BackgroundLoad:
+    """A load generator that runs in another process."""
 
     process: subprocess.Popen[str]
 
     @classmethod
-    def begun(cls, plan: Plan) -> Loading:
+    def start(cls, plan: Plan) -> BackgroundLoad:
         command = [sys.executable, "-m", "benchmarks.serving.load"]
         process = subprocess.Popen(
             command, cwd=REPO_ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -157,28 +147,30 @@ class Loading:
         process.stdin.close()
         return cls(process)
 
-    def ended(self) -> dict[str, Any]:
-        """What was answered, once the plan ends."""
+    def result(self) -> dict[str, Any]:
+        """Wait for the end of the plan. Returns the measured figures."""
         assert self.process.stdout is not None
         output = self.process.stdout.read()
         if self.process.wait() != 0:
-            raise RuntimeError(f"The load fell over. Received: {self.process.returncode}")
+            raise RuntimeError(
+                f"The load generator failed. Received: exit code {self.process.returncode}"
+            )
         result: dict[str, Any] = json.loads(output)
         return result
 
-    def stopped(self) -> dict[str, Any]:
-        """What was answered until now."""
+    def stop(self) -> dict[str, Any]:
+        """End the load now. Returns the measured figures."""
         self.process.terminate()
-        return self.ended()
+        return self.result()
 
 
-def loaded(plan: Plan) -> dict[str, Any]:
-    """What a plan was answered."""
-    return Loading.begun(plan).ended()
+def run_load(plan: Plan) -> dict[str, Any]:
+    """Run a plan to its end. Returns the measured figures."""
+    return BackgroundLoad.start(plan).result()
 
 
 class Client:
-    """Asks one thing at a time on a connection that is kept, beside a load."""
+    """A client with one kept-alive connection."""
 
     def __init__(self, server: Server, shop: Shop) -> None:
         self._http = HTTPConnection("127.0.0.1", server.port, timeout=10)
@@ -186,8 +178,8 @@ class Client:
 
     def post(self, path: str, body: Any) -> Any:
         self._http.request("POST", path, json.dumps(body), self._headers)
-        answer = self._http.getresponse()
-        reply = json.loads(answer.read())
-        if answer.status != 200:
-            raise RuntimeError(f"{path} is answered. Received: {answer.status} {reply}")
-        return reply
+        response = self._http.getresponse()
+        content = json.loads(response.read())
+        if response.status != 200:
+            raise RuntimeError(f"{path} failed. Received: {response.status} {content}")
+        return content

@@ -1,4 +1,4 @@
-"""/quote beside endpoints that do nothing, and what a worker's memory does meanwhile."""
+"""Measure the speed of /quote, compared with empty endpoints, and the memory of a worker."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from statistics import median
 from typing import Any
 
 from benchmarks.report import Bar, Row
-from benchmarks.serving.home import Shop, asks, events
+from benchmarks.serving.home import Shop, events, quote_requests
 from benchmarks.serving.load import Plan
-from benchmarks.serving.servers import Client, Server, loaded, pricebook, served
+from benchmarks.serving.servers import Client, Server, run_load, run_server, run_service
 
 ROUNDS, SECONDS, WARM = 3, 6.0, 20_000
 QUOTES = 200_000
@@ -21,41 +21,41 @@ RATIOS = (("BentoML", BENTOML, 2.0), ("FastAPI", FASTAPI, 0.5), ("FastAPI, stret
 FIGURES = ("a second", "p50 ms", "p99 ms")
 
 
-def plan(server: Server, shop: Shop, **more: Any) -> Plan:
-    """Quotes for anybody, of every sku."""
-    bodies = [json.dumps(request) for request in asks(20_000)]
-    return Plan(server.port, "/quote", bodies, f"Bearer {shop.key}", **more)
+def plan(server: Server, shop: Shop, **options: Any) -> Plan:
+    """Requests for quotes of all skus, half of them for known shoppers."""
+    bodies = [json.dumps(request) for request in quote_requests(20_000)]
+    return Plan(server.port, "/quote", bodies, f"Bearer {shop.key}", **options)
 
 
 @contextmanager
-def busy(shop: Shop) -> Iterator[Server]:
-    """The service after some hours of a shop: events were told, and offers were made."""
-    with pricebook(shop) as server:
+def warm_service(shop: Shop) -> Iterator[Server]:
+    """The service after some load: it has received events and cached offers."""
+    with run_service(shop) as server:
         client = Client(server, shop)
         for seed in range(5):
             batch = list(events(1_000, datetime.now(UTC), seed))
             client.post("/events", {"items": batch})
-        loaded(plan(server, shop, requests=WARM))
+        run_load(plan(server, shop, requests=WARM))
         yield server
 
 
 def speed(shop: Shop) -> tuple[list[Row], list[Bar]]:
-    """Each in turn, so that what else the machine does meets all; medians of the rounds."""
+    """Load each server in turn, so that other load affects all. Returns medians of the rounds."""
     home = shop.settings.home
     fastapi = ["uvicorn", "benchmarks.serving.anchor_fastapi:app", "--loop", "uvloop"]
     fastapi += ["--http", "httptools", "--no-access-log", "--log-level", "warning"]
     bentoml = ["bentoml", "serve", "benchmarks.serving.anchor_bentoml:Empty"]
     with ExitStack() as stack:
         servers = {
-            FASTAPI: stack.enter_context(served(fastapi, "/openapi.json", home)),
+            FASTAPI: stack.enter_context(run_server(fastapi, "/openapi.json", home)),
             BENTOML: stack.enter_context(
-                served(bentoml, "/readyz", home, BENTOML_HOME=str(home / "bentoml"))
+                run_server(bentoml, "/readyz", home, BENTOML_HOME=str(home / "bentoml"))
             ),
-            OURS: stack.enter_context(busy(shop)),
+            OURS: stack.enter_context(warm_service(shop)),
         }
         rounds = [
             {
-                name: _measured(plan(server, shop, seconds=SECONDS))
+                name: _measure(plan(server, shop, seconds=SECONDS))
                 for name, server in servers.items()
             }
             for _ in range(ROUNDS)
@@ -63,10 +63,10 @@ def speed(shop: Shop) -> tuple[list[Row], list[Bar]]:
     return _rows(rounds), _bars(rounds)
 
 
-def _measured(plan: Plan) -> dict[str, Any]:
-    result = loaded(plan)
+def _measure(plan: Plan) -> dict[str, Any]:
+    result = run_load(plan)
     if set(result["statuses"]) != {"200"}:
-        raise RuntimeError(f"Every request is answered. Received: {result['statuses']}")
+        raise RuntimeError(f"Some requests failed. Received: {result['statuses']}")
     return result
 
 
@@ -99,11 +99,11 @@ def _bars(rounds: list[dict[str, Any]]) -> list[Bar]:
 
 
 def memory(shop: Shop) -> tuple[list[Row], list[Bar]]:
-    """The one worker's, once what it keeps in mind is as large as it gets, and 200,000 on."""
-    with busy(shop) as server:
-        loaded(plan(server, shop, requests=QUOTES))
+    """The memory of a worker with full caches, and after 200,000 more quotes."""
+    with warm_service(shop) as server:
+        run_load(plan(server, shop, requests=QUOTES))
         before = server.megabytes()
-        loaded(plan(server, shop, requests=QUOTES))
+        run_load(plan(server, shop, requests=QUOTES))
         after = server.megabytes()
     return [
         {"measured": "a worker's memory, MB", "figure": after},
