@@ -1,11 +1,13 @@
-"""Does the quote log tell what another policy would earn? `python -m benchmarks.offpolicy`.
+"""Estimate from the quote log what another pricing policy would earn, and compare with the truth.
 
-In the simulated market a shop asks its quote desk for six weeks, with half of its shoppers in an
-exploration arm that reaches far; the desk writes the quote log. From that log alone two estimates
-say what the cheapest price in reach would earn a quote, and the market knows what it truly earns.
-Near the best price all prices earn about the same, so the shoppers mind prices, and the cheapest
-one is far: it earns a third less than the arm did. The reward model is wrong, as models are: it
-gives all skus one elasticity.
+    python -m benchmarks.offpolicy
+
+A shop in the simulated market quotes for six weeks, with half of its shoppers in an exploration
+arm. The target policy charges the lowest price that the arm may draw. Two estimators compute its
+profit per quote from the quote log alone, and the market gives the true value. The shoppers are
+very price-sensitive, so the policy earns a third less than the arm: close to the best price, all
+prices would earn about the same. The reward model is wrong on purpose: it has one elasticity for
+all skus.
 """
 
 from __future__ import annotations
@@ -56,9 +58,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 SEEDS, INSIDE = 20, 18
 HISTORY, WEEKS, DAYS = 104, 6, 7
-USUAL = 8  # weeks that say what the usual price is
-SPARE = 0.3  # units bought beside the first, on average
-ELASTICITIES = np.linspace(-8, 0, 81).tolist()  # those the reward model may have
+USUAL = 8  # weeks for the reference price
+SPARE = 0.3  # mean number of units bought after the first
+ELASTICITIES = np.linspace(-8, 0, 81).tolist()  # candidates of the reward model
 OPENING = datetime(2026, 1, 5, 9, tzinfo=UTC)
 ALL, ARM, ROBUST = (
     "inverse propensity, every quote",
@@ -70,7 +72,7 @@ MODEL, AS_IT_WAS = "reward model alone", "what the arm earned"
 
 @dataclass(frozen=True)
 class Elasticities:
-    """The fitted response model, in place of its export."""
+    """The fitted response model, used in place of the exported one."""
 
     by_sku: dict[str, float]
 
@@ -78,8 +80,8 @@ class Elasticities:
         return np.asarray(ratios ** np.array([self.by_sku[row.sku] for row in rows])[:, None])
 
 
-class Strangers:
-    """An online store that knows nobody, so nobody has consented."""
+class EmptyStore:
+    """An online store without shoppers, so no shopper has consented."""
 
     async def look_up(self, ids: Sequence[str]) -> dict[str, Any]:
         return {}
@@ -87,7 +89,7 @@ class Strangers:
 
 @dataclass(frozen=True)
 class Shop:
-    """A market after its history, the weeks to come, and the bundle that was fitted on the past."""
+    """A market, the weeks to simulate, and the bundle that was fitted on the history."""
 
     market: Market
     weeks: list[Week]
@@ -95,25 +97,25 @@ class Shop:
 
     @property
     def visits(self) -> Floats:
-        """The chance that each shopper visits on a day; nobody does so twice."""
+        """The probability that each shopper visits on a day. At most one visit per day."""
         return -np.expm1(-self.market.frequency / DAYS)
 
 
 def shop(seed: int) -> Shop:
     market = Market.draw(Spec(skus=24, shoppers=1000, minded=2.0, seed=seed))
-    played = play(market, HISTORY + WEEKS)
-    return Shop(market, played[HISTORY:], _bundle(market, played[:HISTORY]))
+    weeks = play(market, HISTORY + WEEKS)
+    return Shop(market, weeks[HISTORY:], _bundle(market, weeks[:HISTORY]))
 
 
 def _bundle(market: Market, history: list[Week]) -> Bundle:
     from models.response import model as response
 
     count, skus, seed = market.spec.skus, sku_names(market), market.spec.seed
-    nobody = pd.DataFrame(columns=["sku", "zone", "segment", "period", "units"])
-    fitted = response.fit(panel(market, history, "all"), nobody, Response(), seed).by_sku()
+    no_shoppers = pd.DataFrame(columns=["sku", "zone", "segment", "period", "units"])
+    fitted = response.fit(panel(market, history, "all"), no_shoppers, Response(), seed).by_sku()
     elasticities = dict(zip(fitted["sku"], fitted["elasticity"], strict=True))
-    roaming = Experiment(control=0.1, explore=0.5, reach=10, temperature=1.0, salt=str(seed))
-    limits = Quote(max_step=0.5, max_markdown=0.5, max_batch=100_000, experiment=roaming)
+    experiment = Experiment(control=0.1, explore=0.5, reach=10, temperature=1.0, salt=str(seed))
+    limits = Quote(max_step=0.5, max_markdown=0.5, max_batch=100_000, experiment=experiment)
     about = About(
         models={"response": {"version": seed}},
         as_of=date(2026, 1, 5),
@@ -149,54 +151,60 @@ def _listings(market: Market, history: list[Week]) -> Listings:
     )
 
 
-def bought(market: Market, week: Week) -> Any:
-    """(sku, price) -> the chance (g) that a visit of a segment buys it, others as on the shelf."""
+def purchase_probability(market: Market, week: Week) -> Any:
+    """A function (sku, price) -> the probability of a purchase per visit, for each segment.
+
+    The other skus keep their prices of the week.
+    """
 
     @cache
-    def chance(sku: int, price: int) -> Floats:
+    def probability(sku: int, price: int) -> Floats:
         prices = np.asarray(week.offer.price).copy()
         prices[sku] = price
         return market.choice(week.state, replace(week.offer, price=prices))[:, sku]
 
-    return chance
+    return probability
 
 
 def trade(at: Shop, folder: Path) -> None:
-    """Days of visits, each of which looks at a sku of every category; leaves a quote log."""
+    """Simulate days of visits and write the quote log.
+
+    A visit requests a quote for one sku of each category.
+    """
     rng, now, order = np.random.default_rng([at.market.spec.seed, 9]), OPENING, 0
     journal = DailyLog(folder, "quotes")
     nobody = SimpleNamespace(serves=False)
     champion = SimpleNamespace(serves=True, offers=Offers(at.bundle, Windows()))
     ring = KeyRing({"key": bytes(32)}, "key")
-    desk = Desk(champion, nobody, Strangers(), journal, lambda: ring, lambda: now)
+    desk = Desk(champion, nobody, EmptyStore(), journal, lambda: ring, lambda: now)
     for week in at.weeks:
-        chance = bought(at.market, week)
+        probability = purchase_probability(at.market, week)
         for _ in range(DAYS):
             shopper, sku = _day(at, rng)
             replies = map(json.loads, asyncio.run(desk.quotes(_requests(at, shopper, sku))))
-            sold = []
-            for who, what, quote in zip(shopper.tolist(), sku.tolist(), replies, strict=True):
-                if rng.random() < chance(what, quote["price"])[at.market.segment[who]]:
+            orders = []
+            for customer, item, quote in zip(shopper.tolist(), sku.tolist(), replies, strict=True):
+                if rng.random() < probability(item, quote["price"])[at.market.segment[customer]]:
                     order += 1
                     units = 1 + int(rng.poisson(SPARE))
-                    sold.append(_order(f"{order}", now, quote, units))
-            journal.append(sold, now)
+                    orders.append(_order(f"{order}", now, quote, units))
+            journal.append(orders, now)
             now += timedelta(days=1)
 
 
 def _day(at: Shop, rng: np.random.Generator) -> tuple[Any, Any]:
-    """Who looks at what on a day: a row a look."""
+    """The visitors of a day and the skus they look at: shopper numbers, and sku numbers."""
     visitors = np.flatnonzero(rng.random(at.market.spec.shoppers) < at.visits)
     of_category = [np.flatnonzero(column) for column in at.market.member.T]
-    looked = [rng.choice(skus, visitors.size) for skus in of_category]
-    return np.tile(visitors, len(looked)), np.concatenate(looked)
+    skus = [rng.choice(members, visitors.size) for members in of_category]
+    return np.tile(visitors, len(skus)), np.concatenate(skus)
 
 
 def _requests(at: Shop, shopper: Any, sku: Any) -> list[QuoteRequest]:
-    known = sku_names(at.market)
+    skus = sku_names(at.market)
     return [
-        QuoteRequest(sku=known[what], customer_id=f"shopper {who}")
-        for who, what in zip(shopper.tolist(), sku.tolist(), strict=True)
+        QuoteRequest(sku=skus[item], customer_id=f"shopper {customer}")
+        for customer, item in zip(shopper.tolist(), sku.tolist(), strict=True)
     ]
 
 
@@ -208,29 +216,32 @@ def _order(event_id: str, now: datetime, quote: dict[str, Any], units: int) -> b
 
 
 def cheapest(choice: Choice) -> int:
-    """The policy: the lowest price that might have been drawn."""
+    """The target policy: the lowest price that could have been drawn."""
     return choice.prices[0]
 
 
 def true_value(at: Shop) -> float:
-    """What the policy truly earns a quote, from the market and the choices in the arm."""
+    """The true profit per quote of the target policy."""
     drawing = [Terms(arm=Arm(EXPLORE, 1.0, 0.0))] * len(at.bundle.listings)
-    made = offers(drawing, at.bundle.listings, at.bundle.about.limits, at.bundle.demand)
-    price = [cheapest(offer.choice or Choice((offer.price,), (1.0,))) for offer in made]
+    policy_offers = offers(drawing, at.bundle.listings, at.bundle.about.limits, at.bundle.demand)
+    price = [cheapest(offer.choice or Choice((offer.price,), (1.0,))) for offer in policy_offers]
     share = np.bincount(at.market.segment, at.visits) / at.visits.sum()
-    chances = [
-        [bought(at.market, w)(*offer) @ share for offer in enumerate(price)] for w in at.weeks
+    probabilities = [
+        [purchase_probability(at.market, w)(*offer) @ share for offer in enumerate(price)]
+        for w in at.weeks
     ]
     margin = (1 + SPARE) * (np.array(price) - at.market.unit_cost)
-    looked = 1 / at.market.member.sum(axis=0)[at.market.category] / at.market.spec.categories
-    return float(np.mean(chances, axis=0) @ (margin * looked))
+    share_of_visits = (
+        1 / at.market.member.sum(axis=0)[at.market.category] / at.market.spec.categories
+    )
+    return float(np.mean(probabilities, axis=0) @ (margin * share_of_visits))
 
 
 def estimates(quotes: Sequence[Quoted]) -> dict[str, Estimate]:
-    """What the log says the policy earns a quote, and two figures that do not tell."""
+    """Estimates of the policy's profit per quote, and two figures that do not estimate it."""
     drawn = [quote for quote in quotes if quote.arm == EXPLORE]
     arm = within_arm(drawn, cheapest)
-    fitted, expected = modelled(drawn, arm.who)
+    fitted, expected = reward_model(drawn, arm.who)
     as_drawn = replace(arm, target=arm.propensity)
     return {
         ALL: inverse_propensity(overall(quotes, cheapest)),
@@ -241,59 +252,62 @@ def estimates(quotes: Sequence[Quoted]) -> dict[str, Estimate]:
     }
 
 
-def modelled(quotes: Sequence[Quoted], who: Any) -> tuple[Floats, Floats]:
-    """The reward model at the price shown and at the policy's, each half told by the other."""
+def reward_model(quotes: Sequence[Quoted], who: Any) -> tuple[Floats, Floats]:
+    """The reward model's profit at the logged prices and at the policy's prices.
+
+    It is cross-fitted: the model for one half of the shoppers is fitted on the other half.
+    """
     half = np.unique(who, return_inverse=True)[1] % 2
     skus, sku = np.unique([quote.sku for quote in quotes], return_inverse=True)
     columns = [
         (quote.units, quote.features["unit_cost"], quote.price, cheapest(quote.choice))
         for quote in quotes
     ]
-    units, cost, *shown_and_wanted = np.array(columns, float).T
-    prices = np.array(shown_and_wanted)
+    units, cost, *logged_and_policy = np.array(columns, float).T
+    prices = np.array(logged_and_policy)
     demand = np.empty_like(prices)
-    for here in (half == 0, half == 1):
-        level, elasticity = fit_demand(sku[~here], units[~here], prices[0, ~here], skus.size)
-        demand[:, here] = level[sku[here]] * prices[:, here] ** elasticity
+    for test in (half == 0, half == 1):
+        level, elasticity = fit_demand(sku[~test], units[~test], prices[0, ~test], skus.size)
+        demand[:, test] = level[sku[test]] * prices[:, test] ** elasticity
     fitted, expected = (prices - cost) * demand
     return fitted, expected
 
 
 def fit_demand(sku: Any, units: Floats, price: Floats, many: int) -> tuple[Floats, float]:
-    """A level for each of many skus and one elasticity for all, by Poisson regression.
+    """Fit a level for each of `many` skus and one elasticity for all, by Poisson regression.
 
-    The level of a sku that nobody asked for is 0.
+    The level of a sku without quotes is 0.
     """
-    sold, all_sold = np.bincount(sku, units, many), units @ np.log(price)
+    sales, log_price_sum = np.bincount(sku, units, many), units @ np.log(price)
 
     def relative_demand(elasticity: float) -> Floats:
         return np.maximum(np.bincount(sku, price**elasticity, many), np.finfo(float).tiny)
 
-    def unlikely(elasticity: float) -> float:
-        return float(sold @ np.log(relative_demand(elasticity)) - elasticity * all_sold)
+    def negative_log_likelihood(elasticity: float) -> float:
+        return float(sales @ np.log(relative_demand(elasticity)) - elasticity * log_price_sum)
 
-    elasticity = min(ELASTICITIES, key=unlikely)
-    return sold / relative_demand(elasticity), elasticity
+    elasticity = min(ELASTICITIES, key=negative_log_likelihood)
+    return sales / relative_demand(elasticity), elasticity
 
 
 def run_market(seed: int) -> dict[str, tuple[float, Estimate]]:
-    """The true value beside each estimate of it."""
+    """Each estimate with the true value."""
     at = shop(seed)
-    with TemporaryDirectory() as place:
-        trade(at, Path(place))
-        files = sorted(Path(place).glob("quotes-*.jsonl"))
+    with TemporaryDirectory() as folder:
+        trade(at, Path(folder))
+        files = sorted(Path(folder).glob("quotes-*.jsonl"))
         quotes = logged(json.loads(line) for file in files for line in file.open())
     truth = true_value(at)
     return {name: (truth, estimate) for name, estimate in estimates(quotes).items()}
 
 
-def rows(played: Sequence[dict[str, tuple[float, Estimate]]]) -> list[dict[str, Any]]:
-    """A row an estimate: how many intervals hold the truth; the rest in shares of the truth."""
+def rows(markets: Sequence[dict[str, tuple[float, Estimate]]]) -> list[dict[str, Any]]:
+    """A row for each estimate. All but the count of intervals are shares of the true value."""
     table = []
-    for name in played[0]:
-        truth = np.array([market[name][0] for market in played])
-        value = np.array([market[name][1].value for market in played])
-        low, high = np.array([market[name][1].interval for market in played]).T
+    for name in markets[0]:
+        truth = np.array([market[name][0] for market in markets])
+        value = np.array([market[name][1].value for market in markets])
+        low, high = np.array([market[name][1].interval for market in markets]).T
         table.append(
             {
                 "estimate": name,
@@ -316,12 +330,12 @@ def bars(table: Sequence[dict[str, Any]]) -> list[Bar]:
 
 def main() -> None:
     seeds = seed_range(__doc__, SEEDS)
-    played = []
+    results = []
     with Console(stderr=True).status("") as status:
         for seed in seeds:
             status.update(f"market {seed}")
-            played.append(run_market(seed))
-    table = rows(played)
+            results.append(run_market(seed))
+    table = rows(results)
     title = f"What the cheapest price would earn, from {len(seeds)} quote logs"
     print_result(title, table, bars(table))
     if seeds == range(SEEDS):

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from benchmarks.offpolicy import fit_demand, modelled
+from benchmarks.offpolicy import fit_demand, reward_model
 from pricebook.pricing.decision import Choice
 from pricebook.pricing.offpolicy import (
     NORMAL,
@@ -183,7 +183,7 @@ def model_where(bob_bought):
     lines = [line(f"{who}{price}", price, who=who) for who in ("ann", "bob") for price in (3, 4)]
     ids = [line_["quote"]["quote_id"] for line_ in lines]
     quotes = logged([*lines, *map(order, ids, ids, (2, 1, *bob_bought))])
-    return np.array(modelled(quotes, np.array([line_.who for line_ in quotes])))
+    return np.array(reward_model(quotes, np.array([line_.who for line_ in quotes])))
 
 
 def test_the_reward_model_of_a_shopper_is_fitted_on_other_shoppers():
