@@ -40,6 +40,8 @@ def cannibalised(
     rows = book[[*SERIES, "department", "category", "unit_cost", "reference_price"]]
     for found in (own, category, units):
         rows = rows.merge(found, on=SERIES, how="left")
+    if rows.empty:  # no listing has a cost
+        return np.zeros(0)
     margin = (rows["reference_price"] - rows["unit_cost"]).fillna(0.0)
     return opportunity_cost(
         rows["elasticity"].fillna(-1.0).to_numpy(float),
