@@ -1,21 +1,22 @@
-"""featurize: validated tables in, point-in-time feature files out.
+"""featurize: validated tables → point-in-time feature files.
 
-DuckDB does the work, out of core: what does not fit in `featurize.memory_limit` spills to disk.
-The whole set of files is swapped in at once, so no reader ever sees half of it.
+DuckDB does the work. What does not fit in `featurize.memory_limit` spills to disk. All files are
+replaced at once, so a reader never sees a mix of two runs.
 """
 
 from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines import lineage
-from pricebook.config import Params, Settings
+from pricebook.config import Params, Settings, Shop
 from pricebook.errors import ConfigError, EmptyHistory, LeakageError, SourceError
 from pricebook.files import atomic_dir, write_json
 
@@ -27,8 +28,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("pricebook.featurize")
 
-WITHOUT = {
-    "products": "skus have no department, category or cost, and no department is left out",
+# What a shop loses without an optional table or column; logged as a warning.
+WITHOUT_TABLE = {
+    "products": "skus have no department, category or cost, and no department is excluded",
     "promotions": "display, mailer and promotion are 0",
     "customers": "consent is unknown",
     "prices": "list prices come from products or orders",
@@ -37,7 +39,7 @@ WITHOUT = {
 }
 WITHOUT_COLUMN = {
     "customer_id": "there are no shopper and segment features",
-    "list_amount": "discounts are unknown and list prices are the highest seen",
+    "list_amount": "discounts are unknown and the list price is the highest price so far",
 }
 SORTED_BY = {
     "sku_period": ("sku", "zone", "period"),
@@ -50,22 +52,26 @@ SORTED_BY = {
 
 
 def featurize(as_of: date, params: Params, settings: Settings) -> dict[str, int]:
-    """Build every feature file from data strictly before `as_of`; rows for each.
+    """Build every feature file from data strictly before `as_of`.
+
+    Returns:
+        rows of each file.
 
     Raises:
-        SourceError: there are no validated orders.
-        ConfigError: the shop prices by zone, and its orders have none.
-        EmptyHistory: nothing before the cut-off is whole, or no sku sold often enough.
+        SourceError: there are no validated orders, or a validated file is not Parquet.
+        ConfigError: the shop prices by zone, and its orders have no zone.
+        EmptyHistory: no period before the cut-off is whole, or no sku sold in enough periods.
         LeakageError: a feature row would be known only after the cut-off.
     """
     with _duckdb(params, settings) as con:
         tables = _read(con, settings.validated, params.shop.by_zone)
-        calendar, features = _features(con, tables, params, as_of)
+        build = _build(con, tables, params, as_of)
         with atomic_dir(settings.features) as folder:
             rows = {
-                name: _write(con, name, features[name](), folder, calendar) for name in SORTED_BY
+                name: _write(con, name, build.tables[name](), folder, build.calendar)
+                for name in SORTED_BY
             }
-            write_json(folder / "manifest.json", _manifest(calendar, rows, params.shop.by_zone))
+            write_json(folder / "manifest.json", _manifest(build, rows, params.shop.by_zone))
     lineage.record(settings.features, settings)
     write_json(settings.report("featurize"), rows)
     return rows
@@ -94,52 +100,93 @@ def _read(con: Backend, validated: Path, by_zone: bool) -> Tables:
 
     if not (validated / "orders.parquet").exists():
         raise SourceError(f"No validated orders; run `pricebook validate`. Received: {validated}")
-    given = {
-        name: con.read_parquet(validated / f"{name}.parquet", table_name=f"validated_{name}")
-        for name in ("orders", *WITHOUT)
+    tables = {
+        name: _open(con, validated / f"{name}.parquet")
+        for name in ("orders", *WITHOUT_TABLE)
         if (validated / f"{name}.parquet").exists()
     }
-    for name in WITHOUT.keys() - given.keys():
-        log.warning("No %s table: %s.", name, WITHOUT[name])
-    columns = set(given["orders"].columns)
+    for name in WITHOUT_TABLE.keys() - tables.keys():
+        log.warning("No %s table: %s.", name, WITHOUT_TABLE[name])
+    columns = set(tables["orders"].columns)
     for column in WITHOUT_COLUMN.keys() - columns:
         log.warning("Orders have no %s: %s.", column, WITHOUT_COLUMN[column])
     if by_zone and "zone" not in columns:
         raise ConfigError(f"shop.by_zone needs a zone in orders. Received: {sorted(columns)}")
-    return Tables.of(given)
+    return Tables.from_mapping(tables)
 
 
-def _features(
-    con: Backend, tables: Tables, params: Params, as_of: date
-) -> tuple[Calendar, dict[str, Callable[[], ir.Table]]]:
-    """The feature tables by name, each built when called; what they share is kept in DuckDB."""
+def _open(con: Backend, path: Path) -> ir.Table:
+    import duckdb
+
+    try:
+        return con.read_parquet(path, table_name=f"validated_{path.stem}")
+    except duckdb.Error as error:
+        cause = str(error).splitlines()[0]
+        raise SourceError(f"{path.stem} is not a Parquet file: {cause}. Received: {path}") from None
+
+
+@dataclass(frozen=True)
+class _Build:
+    """The feature tables by name, each computed when called.
+
+    Attributes:
+        calendar: the periods of the features.
+        tables: file name: a function that returns the table to write.
+        net_returns: the rows (series and periods) with more units returned than sold, and their
+            units.
+    """
+
+    calendar: Calendar
+    tables: Mapping[str, Callable[[], ir.Table]]
+    net_returns: Mapping[str, int]
+
+
+def _build(con: Backend, tables: Tables, params: Params, as_of: date) -> _Build:
+    """Compute the tables that features share in DuckDB, and prepare the features themselves."""
     from pricebook import features as f
 
     shop, periods = params.shop, params.featurize.reference_periods
-    dated = _keep(con, "dated", f.dated(tables.orders, shop, as_of))
-    calendar = _calendar(f.trading_days(dated), params, as_of)
-    lines = _keep(con, "lines", f.sold(dated, tables.products, shop))
-    sales = _keep(con, "sales", f.period_sales(lines))
+    lines = _compute(con, "all_lines", f.order_lines(tables.orders, shop, as_of))
+    calendar = _calendar(f.trading_days(lines), params, as_of)
+    lines = _compute(con, "lines", f.exclude_departments(lines, tables.products, shop))
+    sales = _compute(con, "sales", f.period_sales(lines))
     series = _series(con, sales, calendar, params)
-    around = _keep(con, "around", f.context(tables, series, calendar, shop))
-    cells = _keep(con, "cells", f.panel(sales, series, around, calendar))
-    seen = f.observed(lines, tables.products, tables.customers, calendar)
-    seen = _keep(con, "seen", seen)
-    people = f.with_segment(seen, f.learn_habits(seen, calendar))
-    by_segment = _keep(con, "by_segment", f.segment_panel(lines, cells, people, calendar))
-    book = f.Book(tables, lines, sales, series, calendar, shop, params.costs)
-    return calendar, {
+    context = _compute(con, "context", f.context(tables, series, calendar, shop))
+    cells = _compute(con, "cells", f.panel(sales, series, context, calendar))
+    shoppers = f.shopper_snapshots(lines, tables.products, tables.customers, calendar)
+    shoppers = _compute(con, "shoppers", shoppers)
+    shoppers = f.with_segment(shoppers, f.learn_segments(shoppers, calendar))
+    by_segment = f.segment_panel(lines, cells, shoppers, calendar)
+    by_segment = _compute(con, "by_segment", by_segment)
+    book = f.BookInputs(tables, lines, sales, series, calendar, shop, params.costs)
+    features = {
         "sku_period": lambda: f.sku_period(cells, calendar),
         "sku": lambda: f.sku(cells, tables.products, calendar, periods),
         "sku_segment": lambda: f.sku_segment(by_segment, calendar),
-        "shopper": lambda: f.shopper(people, calendar),
+        "shopper": lambda: f.shopper(shoppers, calendar),
         "segment_period": lambda: f.segment_period(by_segment, calendar),
         "price_book": lambda: f.price_book(book, periods),
     }
+    return _Build(calendar, features, _net_returns(f.net_returns(sales, series, calendar), shop))
 
 
-def _keep(con: Backend, name: str, table: ir.Table) -> ir.Table:
-    """Compute a table now, into DuckDB's own (spillable) storage."""
+def _net_returns(returned: ir.Table, shop: Shop) -> dict[str, int]:
+    """Count the periods with more units returned than sold, and log them if there are any."""
+    total = returned.agg(rows=returned.count(), units=-returned.units.sum().fill_null(0))
+    counts = {name: int(value) for name, value in total.to_pyarrow().to_pylist()[0].items()}
+    if counts["rows"]:
+        log.warning(
+            "More units returned than sold in %s rows (a series in a %s), %s units net: "
+            "the demand of these rows is 0.",
+            f"{counts['rows']:,}",
+            shop.grain,
+            f"{counts['units']:,}",
+        )
+    return counts
+
+
+def _compute(con: Backend, name: str, table: ir.Table) -> ir.Table:
+    """Compute a table now, into DuckDB's own storage, which can spill to disk."""
     return con.create_table(name, table, temp=True)
 
 
@@ -161,18 +208,18 @@ def _calendar(trading: ir.Table, params: Params, as_of: date) -> Calendar:
 
 
 def _series(con: Backend, sales: ir.Table, calendar: Calendar, params: Params) -> ir.Table:
-    from pricebook.features import modelled
+    from pricebook.features import modelled_series
 
     enough = params.featurize.min_periods
-    series = _keep(con, "series", modelled(sales, calendar, enough))
-    found = _count(series)
-    if not found:
+    series = _compute(con, "series", modelled_series(sales, calendar, enough))
+    count = _count(series)
+    if not count:
         skus = int(sales.sku.nunique().execute())
         raise EmptyHistory(
             f"No sku has sales in {enough} of the {len(calendar.periods)} whole periods; "
             f"lower featurize.min_periods. Received: sales of {skus:,} skus"
         )
-    log.info("%s series are modelled: steady (%d periods) or seasonal.", f"{found:,}", enough)
+    log.info("%s series are modelled: steady (%d periods) or seasonal.", f"{count:,}", enough)
     return series
 
 
@@ -181,7 +228,7 @@ def _count(table: ir.Table) -> int:
 
 
 def _write(con: Backend, name: str, table: ir.Table, folder: Path, calendar: Calendar) -> int:
-    """Write a feature file straight from DuckDB, sorted; its rows.
+    """Write a feature file from DuckDB, sorted, and return its number of rows.
 
     Raises:
         LeakageError: a row has an event_timestamp after the cut-off.
@@ -205,7 +252,9 @@ def refuse_future(name: str, latest: datetime | None, cutoff: datetime) -> None:
         )
 
 
-def _manifest(calendar: Calendar, rows: dict[str, int], by_zone: bool) -> dict[str, Any]:
+def _manifest(build: _Build, rows: dict[str, int], by_zone: bool) -> dict[str, Any]:
+    """What the files hold. `net_returns` is present only if there are any."""
+    calendar, returned = build.calendar, build.net_returns
     periods = len(calendar.periods)
     return {
         "as_of": calendar.as_of,
@@ -218,4 +267,5 @@ def _manifest(calendar: Calendar, rows: dict[str, int], by_zone: bool) -> dict[s
         "series": rows["sku_period"] // periods,
         "periods": periods,
         "rows": rows,
+        **({"net_returns": dict(returned)} if returned["rows"] else {}),
     }

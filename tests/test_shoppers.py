@@ -1,4 +1,4 @@
-"""Shoppers of the simulated market, told apart and understood from their order lines alone."""
+"""Segments of the simulated market, recovered from order lines, and their price response."""
 
 from datetime import date, timedelta
 
@@ -12,7 +12,7 @@ from pricebook.config import Featurize, Params, Settings, Shop
 from pricebook.simulation.market import SEGMENTS, Market, Spec
 
 MONDAY, WEEKS = date(2024, 1, 1), 60
-FOUND_AS = {"regular": "loyal", "occasional": "occasional", "deal seeker": "deal seeker"}
+SEGMENT_OF = {"regular": "loyal", "occasional": "occasional", "deal seeker": "deal seeker"}
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def features(market, tmp_path_factory):
     """The feature files of a shop in that market."""
     home = Settings(home=tmp_path_factory.mktemp("home"))
     home.validated.mkdir(parents=True)
-    weeks = list(played(market))
+    weeks = list(simulate(market))
     for table, frames in zip(("orders", "promotions"), zip(*weeks, strict=True), strict=True):
         pd.concat(frames).to_parquet(home.validated / f"{table}.parquet", index=False)
     params = Params(shop=Shop(name="market", source="files"), featurize=Featurize(min_periods=20))
@@ -33,13 +33,13 @@ def features(market, tmp_path_factory):
     return {path.stem: pd.read_parquet(path) for path in home.features.glob("*.parquet")}
 
 
-def played(market):
+def simulate(market):
     random, state = np.random.default_rng(5), market.opening()
     for number in range(WEEKS):
         start = pd.Timestamp(MONDAY + timedelta(weeks=number), tz="UTC")
         offer = market.policy(state, random)
         state, sold = market.step(state, offer, random)
-        yield lines(market, offer, sold, start), shown(offer, start)
+        yield lines(market, offer, sold, start), displays(offer, start)
 
 
 def lines(market, offer, sold, start):
@@ -56,38 +56,38 @@ def lines(market, offer, sold, start):
     )
 
 
-def shown(offer, start):
+def displays(offer, start):
     skus = np.flatnonzero(offer.display).astype(str)
     ends = start + pd.Timedelta(weeks=1)
     return pd.DataFrame({"sku": skus, "kind": "display", "starts_at": start, "ends_at": ends})
 
 
-def priced(features):
-    """One row a sku and week: its log price, and whether it was on display."""
+def log_prices(features):
+    """One row per sku and week: its log price, and whether it was on display."""
     rows = features["sku_period"]
     return rows.assign(price_residual=np.log(rows.price))[
         ["sku", "zone", "period", "price_residual", "display"]
     ]
 
 
-def by_name(found):
-    frame = pd.DataFrame({"deviation": found.deviation, "own": found.own})
-    return frame.set_axis(list(found.names))
+def by_name(deviation):
+    frame = pd.DataFrame({"deviation": deviation.deviation, "own": deviation.own})
+    return frame.set_axis(list(deviation.names))
 
 
-def test_the_markets_kinds_of_shoppers_are_told_apart(market, features):
-    people = features["shopper"].sort_values("event_timestamp").groupby("customer_id").last()
-    kind = pd.Series([SEGMENTS[market.segment[int(one)]] for one in people.index], people.index)
-    assert (kind.map(FOUND_AS) == people.segment).mean() > 0.7
+def test_the_segments_match_the_kinds_of_shoppers_of_the_market(market, features):
+    rows = features["shopper"].sort_values("event_timestamp").groupby("customer_id").last()
+    kind = pd.Series([SEGMENTS[market.segment[int(number)]] for number in rows.index], rows.index)
+    assert (kind.map(SEGMENT_OF) == rows.segment).mean() > 0.7
 
 
-def test_deal_seekers_found_respond_more_and_the_loyal_less(features):
-    found = by_name(deviations(features["segment_period"], priced(features)))
-    assert found.own[["deal seeker", "loyal"]].all()
-    assert found.deviation["deal seeker"] < -0.2 < 0.1 < found.deviation["loyal"]
+def test_deal_seekers_respond_more_to_prices_and_loyal_shoppers_less(features):
+    segments = by_name(deviations(features["segment_period"], log_prices(features)))
+    assert segments.own[["deal seeker", "loyal"]].all()
+    assert segments.deviation["deal seeker"] < -0.2 < 0.1 < segments.deviation["loyal"]
 
 
-def test_shoppers_split_by_lot_respond_as_the_shop(features):
+def test_segments_drawn_at_random_respond_like_the_shop(features):
     split = (
         features["segment_period"].groupby(["sku", "zone", "period"], as_index=False).units.sum()
     )
@@ -96,6 +96,6 @@ def test_shoppers_split_by_lot_respond_as_the_shop(features):
         split.assign(segment="heads", units=heads),
         split.assign(segment="tails", units=split.units - heads),
     ]
-    found = by_name(deviations(pd.concat(halves), priced(features)))
-    assert not found.own.any()
-    assert (found.deviation == 0).all()
+    segments = by_name(deviations(pd.concat(halves), log_prices(features)))
+    assert not segments.own.any()
+    assert (segments.deviation == 0).all()

@@ -1,4 +1,4 @@
-"""The price book: every sellable sku, modelled or not, as known at the cut-off."""
+"""The price book: every sku that can be sold, modelled or not, as known at the cut-off."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import ibis.expr.types as ir
 
 from pricebook.config import Costs, Shop
 from pricebook.features.calendar import Calendar, rows_table
-from pricebook.features.context import public
+from pricebook.features.context import public_prices
 from pricebook.features.inputs import ALL, Tables, before
 from pricebook.features.series import KEYS
 
@@ -36,8 +36,18 @@ COLUMNS = (
 
 
 @dataclass(frozen=True)
-class Book:
-    """What the price book is made from."""
+class BookInputs:
+    """The inputs of the price book.
+
+    Attributes:
+        tables: the canonical tables.
+        lines: order lines, see `inputs.order_lines`.
+        sales: their sums, see `series.period_sales`.
+        series: the modelled series.
+        calendar: the periods and the cut-off.
+        shop: the shop.
+        costs: the margins to assume where a product has no cost.
+    """
 
     tables: Tables
     lines: ir.Table
@@ -48,28 +58,28 @@ class Book:
     costs: Costs
 
 
-def price_book(book: Book, reference_periods: int) -> ir.Table:
-    """One row for each sku (in a zone) that has a list price, in whole minor units.
+def price_book(inputs: BookInputs, reference_periods: int) -> ir.Table:
+    """One row for each sku (in a zone) that has a list price; prices in whole minor units.
 
-    list_price is the published one in force, else the product's, else the typical one of its
-    orders; `list_price_from` says which. A sku with none of them cannot be sold and is left out,
-    as are departments the shop leaves out. unit_cost is the product's, else list price less the
-    assumed margin (`cost_assumed`), else null.
+    list_price is the published price in force, else the product's, else the typical list price of
+    its orders; `list_price_from` says which. A sku without any of them cannot be sold and is left
+    out, as are the departments that the shop excludes. unit_cost is the product's, else the list
+    price less the assumed margin (`cost_assumed` is then true), else null.
     """
-    tables, lines, sales = book.tables, book.lines, book.sales
+    tables, lines, sales = inputs.tables, inputs.lines, inputs.sales
     recent = _recent_sales(sales, reference_periods)
-    rows = _sellable(tables, sales, book.shop)
-    for found in (
-        _published(tables.prices, sales, book.calendar, book.shop),
+    rows = _sellable(tables, sales, inputs.shop)
+    for prices in (
+        _published(tables.prices, sales, inputs.calendar, inputs.shop),
         _ordered_at_list(lines, recent),
         _charged(recent),
-        _lowest_charged(lines, book.calendar),
-        book.series.mutate(modelled=True),
+        _lowest_charged(lines, inputs.calendar),
+        inputs.series.mutate(modelled=True),
     ):
-        rows = rows.left_join(found, [*KEYS]).drop("sku_right", "zone_right")
-    rivals = _rivals(tables.competitor_prices, book.calendar)
-    rows = rows.left_join(rivals, "sku").drop("sku_right")
-    return _with_costs(_with_list_price(rows), book.costs).select(*COLUMNS)
+        rows = rows.left_join(prices, [*KEYS]).drop("sku_right", "zone_right")
+    competitors = _competitor_prices(tables.competitor_prices, inputs.calendar)
+    rows = rows.left_join(competitors, "sku").drop("sku_right")
+    return _with_costs(_with_list_price(rows), inputs.costs).select(*COLUMNS)
 
 
 def _zones(sales: ir.Table, shop: Shop) -> ir.Table:
@@ -79,7 +89,7 @@ def _zones(sales: ir.Table, shop: Shop) -> ir.Table:
 
 
 def _sellable(tables: Tables, sales: ir.Table, shop: Shop) -> ir.Table:
-    """sku, zone and what the product says: sold there before, or with a list price anywhere."""
+    """sku, zone and product columns of each sku sold there before, or with a list price."""
     products = tables.products
     listed = products.filter(products.list_price.notnull()).select("sku")
     listed = listed.union(tables.prices.select("sku")).distinct()
@@ -94,26 +104,30 @@ def _sellable(tables: Tables, sales: ir.Table, shop: Shop) -> ir.Table:
 
 
 def _recent_sales(sales: ir.Table, periods: int) -> ir.Table:
-    """The last periods with sales of each sku: rank 0 is the last, price is net per unit."""
-    sold = sales.filter((sales.units > 0) & (sales.revenue > 0))
+    """The last `periods` periods with sales of each sku.
+
+    rank 0 is the last period; price is the net amount per unit.
+    """
+    positive = sales.filter((sales.units > 0) & (sales.revenue > 0))
     latest = ibis.window(group_by=list(KEYS), order_by=ibis.desc("period"))
-    sold = sold.mutate(rank=ibis.row_number().over(latest), price=sold.revenue / sold.units)
-    return sold.filter(sold["rank"] < periods)
+    rank, price = ibis.row_number().over(latest), positive.revenue / positive.units
+    ranked = positive.mutate(rank=rank, price=price)
+    return ranked.filter(ranked["rank"] < periods)
 
 
 def _charged(recent: ir.Table) -> ir.Table:
     return recent.group_by(*KEYS).agg(
-        reference_price=_whole(recent.price.median()),
-        last_price=_whole(recent.price.max(where=recent["rank"] == 0)),
-        highest_price=_whole(recent.price.max()),
+        reference_price=_minor_units(recent.price.median()),
+        last_price=_minor_units(recent.price.max(where=recent["rank"] == 0)),
+        highest_price=_minor_units(recent.price.max()),
     )
 
 
 def _ordered_at_list(lines: ir.Table, recent: ir.Table) -> ir.Table:
-    """ordered_list_price: the list price most units were sold under; the lower of equals."""
+    """ordered_list_price: the list price of most units sold; the lowest if several tie."""
     listed = lines.filter((lines.list_amount > 0) & (lines.quantity > 0))
     listed = listed.semi_join(recent, [*KEYS, "period"])
-    listed = listed.mutate(unit=_whole(listed.list_amount / listed.quantity))
+    listed = listed.mutate(unit=_minor_units(listed.list_amount / listed.quantity))
     counted = listed.group_by(*KEYS, "unit").agg(units=listed.quantity.sum())
     common = ibis.window(group_by=list(KEYS), order_by=[ibis.desc("units"), "unit"])
     counted = counted.mutate(rank=ibis.row_number().over(common))
@@ -121,21 +135,21 @@ def _ordered_at_list(lines: ir.Table, recent: ir.Table) -> ir.Table:
 
 
 def _lowest_charged(lines: ir.Table, calendar: Calendar) -> ir.Table:
-    """lowest_charged: the lowest mean price of a day in the last 30."""
+    """lowest_charged: the lowest daily mean price of the last 30 days."""
     since = ibis.literal(calendar.as_of - timedelta(days=LOWEST_DAYS))
     daily = lines.filter(lines.date >= since).group_by(*KEYS, "date")
     daily = daily.agg(units=lambda t: t.quantity.sum(), revenue=lambda t: t.net_amount.sum())
     daily = daily.filter((daily.units > 0) & (daily.revenue > 0))
     lowest = daily.group_by(*KEYS)
-    return lowest.agg(lowest_charged=lambda t: _whole((t.revenue / t.units).min()))
+    return lowest.agg(lowest_charged=lambda t: _minor_units((t.revenue / t.units).min()))
 
 
 def _published(prices: ir.Table, sales: ir.Table, calendar: Calendar, shop: Shop) -> ir.Table:
-    """published: the list price in force at the cut-off; lowest_published: of the last 30 days."""
+    """published: the list price in force at the cut-off; lowest_published: lowest of 30 days."""
     known = _in_zones(before(prices, "effective_from", calendar.cutoff), sales, shop)
     known = known.group_by(*KEYS, "effective_from").agg(price=known.price.min())
-    turn = ibis.window(group_by=list(KEYS), order_by="effective_from")
-    known = known.mutate(until=known.effective_from.lead().over(turn))
+    by_time = ibis.window(group_by=list(KEYS), order_by="effective_from")
+    known = known.mutate(until=known.effective_from.lead().over(by_time))
     since = calendar.instant(calendar.as_of - timedelta(days=LOWEST_DAYS))
     recent = known.until.isnull() | (known.until > ibis.literal(since, type="timestamp('UTC', 6)"))
     return known.group_by(*KEYS).agg(
@@ -145,7 +159,7 @@ def _published(prices: ir.Table, sales: ir.Table, calendar: Calendar, shop: Shop
 
 
 def _in_zones(prices: ir.Table, sales: ir.Table, shop: Shop) -> ir.Table:
-    """A price without a zone holds in every zone."""
+    """Copy a price without a zone to every zone."""
     columns = ("sku", "zone", "price", "effective_from")
     if not shop.by_zone:
         return prices.mutate(zone=ibis.literal(ALL)).select(*columns)
@@ -154,10 +168,10 @@ def _in_zones(prices: ir.Table, sales: ir.Table, shop: Shop) -> ir.Table:
     return zoned.union(everywhere.select(*columns))
 
 
-def _rivals(rivals: ir.Table, calendar: Calendar) -> ir.Table:
-    """competitor_price: the lowest of each rival's latest public price."""
-    seen = public(before(rivals, "observed_at", calendar.cutoff))
-    lowest = seen.group_by("sku", "competitor", "observed_at").agg(price=seen.price.min())
+def _competitor_prices(prices: ir.Table, calendar: Calendar) -> ir.Table:
+    """competitor_price: the lowest of the latest public prices of all competitors."""
+    known = public_prices(before(prices, "observed_at", calendar.cutoff))
+    lowest = known.group_by("sku", "competitor", "observed_at").agg(price=known.price.min())
     latest = lowest.group_by("sku", "competitor")
     latest = latest.agg(price=lambda t: t.price.argmax(t.observed_at))
     return latest.group_by("sku").agg(competitor_price=latest.price.min())
@@ -192,13 +206,13 @@ def _with_costs(rows: ir.Table, costs: Costs) -> ir.Table:
             (rows.department == name, ibis.literal(m, type="float64")) for name, m in by_department
         ]
         margin = ibis.cases(*cases, else_=margin)
-    assumed = _whole(rows.list_price * (1 - margin))
+    assumed = _minor_units(rows.list_price * (1 - margin))
     return rows.mutate(
         unit_cost=ibis.coalesce(rows.unit_cost, assumed),
         cost_assumed=rows.unit_cost.isnull() & assumed.notnull(),
     )
 
 
-def _whole(price: ir.NumericValue) -> ir.IntegerValue:
-    """To whole minor units."""
+def _minor_units(price: ir.NumericValue) -> ir.IntegerValue:
+    """Round to whole minor units."""
     return price.round().cast("int64")

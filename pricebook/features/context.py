@@ -1,4 +1,4 @@
-"""What surrounds a series in a period: promotions, stock, rivals' and published prices."""
+"""The conditions of each series and period: promotions, stock, competitor and published prices."""
 
 from __future__ import annotations
 
@@ -11,23 +11,24 @@ from pricebook.features.inputs import Tables, before, local_date, period_start, 
 from pricebook.features.series import KEYS, carry_forward
 
 SHARES = ("display", "mailer", "promotion")
+SPAN = ("starts_at", "ends_at")
 
 
 def context(tables: Tables, series: ir.Table, calendar: Calendar, shop: Shop) -> ir.Table:
-    """display, mailer, promotion, on_hand_share, competitor_price and published of each cell.
+    """One row per sku, zone and period, with the conditions of that cell.
 
-    A cell is a sku, zone and period. Without promotions the shares are 0; without stock records a
-    sku counts as on hand; prices that nobody published or saw are null. What was last known is
-    carried forward.
+    Columns: display, mailer, promotion, on_hand_share, competitor_price, published. Without
+    promotions the shares are 0; without stock records a sku counts as on hand; without prices they
+    are null. Stock and prices carry forward from the last period that has one.
     """
     cells = series.cross_join(calendar.table().select("period"))
-    for found in (
+    for measures in (
         promotion_shares(tables.promotions, series, calendar, shop),
         stock_shares(tables.inventory, series, calendar, shop),
-        rival_prices(tables.competitor_prices, series, calendar, shop),
+        lowest_competitor_prices(tables.competitor_prices, series, calendar, shop),
         published_prices(tables.prices, series, calendar, shop),
     ):
-        joined = cells.left_join(found, [*KEYS, "period"])
+        joined = cells.left_join(measures, [*KEYS, "period"])
         cells = joined.drop("sku_right", "zone_right", "period_right")
     for column in ("on_hand_share", "competitor_price", "published"):
         cells = carry_forward(cells, column)
@@ -38,41 +39,49 @@ def context(tables: Tables, series: ir.Table, calendar: Calendar, shop: Shop) ->
 def promotion_shares(
     promotions: ir.Table, series: ir.Table, calendar: Calendar, shop: Shop
 ) -> ir.Table:
-    """The share of promotion-covered zones in which the sku was promoted at any time of a period.
+    """The share of zones with promotions in which the sku was promoted at any time of a period.
 
-    A zone is covered in a period if anything is promoted in it; a promotion without a zone is on
-    everywhere. `display` and `mailer` are read from the kind, `promotion` is any kind. In a shop
-    that prices by zone each share is 0 or 1.
+    The denominator is the number of zones in which anything is promoted that period. A promotion
+    without a zone applies to all zones. `display` and `mailer` come from the kind; `promotion` is
+    any kind. In a shop that prices by zone each share is 0 or 1.
     """
-    running = _by_period(before(promotions, "starts_at", calendar.cutoff), calendar)
-    wanted = to_series_zone(running.mutate(place=running.zone), series, shop)
-    kind = wanted.kind.fill_null("")
-    wanted = wanted.mutate(display=kind.contains("display"), mailer=kind.contains("mailer"))
-    place = wanted.group_by(*KEYS, "place", "period")
-    flags = place.agg(display=lambda t: t.display.any(), mailer=lambda t: t.mailer.any())
+    started = before(promotions, "starts_at", calendar.cutoff)
+    own = to_series_zone(started.mutate(place=started.zone), series, shop)
+    kind = own.kind.fill_null("")
+    own = own.mutate(display=kind.contains("display"), mailer=kind.contains("mailer"))
+    # Grouping before the join with periods keeps the join small: a shop has few distinct spans.
+    own = own.group_by(*KEYS, "place", *SPAN).agg(**_any_of(own, "display", "mailer"))
+    running = _by_period(own, calendar)
+    flags = running.group_by(*KEYS, "place", "period").agg(**_any_of(running, "display", "mailer"))
     flags = flags.mutate(promotion=True, everywhere=flags.place.isnull())
     if shop.by_zone:
         return flags.group_by(*KEYS, "period").agg(
-            **{name: flags[name].any().cast("float64") for name in SHARES}
+            **{name: flag.cast("float64") for name, flag in _any_of(flags, *SHARES).items()}
         )
-    joined = flags.left_join(_covered_zones(running), "period").drop("period_right")
+    zones = _by_period(started.select(*SPAN, "zone").distinct(), calendar)
+    joined = flags.left_join(_count_zones(zones), "period").drop("period_right")
     return joined.group_by(*KEYS, "period").agg(
         **{name: _zone_share(joined, name) for name in SHARES}
     )
 
 
-def _by_period(promotions: ir.Table, calendar: Calendar) -> ir.Table:
-    """Each promotion once for each whole period it touches (few distinct spans, many rows)."""
-    spans = promotions.select("starts_at", "ends_at").distinct()
+def _any_of(table: ir.Table, *names: str) -> dict[str, ir.BooleanScalar]:
+    return {name: table[name].any() for name in names}
+
+
+def _by_period(spans: ir.Table, calendar: Calendar) -> ir.Table:
+    """Repeat each row for every whole period that its span from starts_at to ends_at overlaps."""
+    distinct = spans.select(*SPAN).distinct()
     periods = calendar.table().select("period", from_="starts_at", until="event_timestamp")
-    spans = spans.join(periods, [spans.starts_at < periods.until, spans.ends_at > periods.from_])
-    spans = spans.select("starts_at", "ends_at", "period")
-    return promotions.join(spans, ["starts_at", "ends_at"]).select("sku", "zone", "kind", "period")
+    overlap = [distinct.starts_at < periods.until, distinct.ends_at > periods.from_]
+    pairs = distinct.join(periods, overlap).select(*SPAN, "period")
+    return spans.join(pairs, [*SPAN])
 
 
-def _covered_zones(running: ir.Table) -> ir.Table:
-    zones = running.filter(running.zone.notnull()).select("period", "zone").distinct()
-    return zones.group_by("period").agg(zones=zones.count())
+def _count_zones(zones: ir.Table) -> ir.Table:
+    """period, zones: the number of zones in which anything is promoted."""
+    distinct = zones.filter(zones.zone.notnull()).select("period", "zone").distinct()
+    return distinct.group_by("period").agg(zones=distinct.count())
 
 
 def _zone_share(flags: ir.Table, name: str) -> ir.FloatingScalar:
@@ -83,40 +92,48 @@ def _zone_share(flags: ir.Table, name: str) -> ir.FloatingScalar:
 
 
 def stock_shares(inventory: ir.Table, series: ir.Table, calendar: Calendar, shop: Shop) -> ir.Table:
-    """on_hand_share: the share of a period's stock counts that found any."""
-    counts = to_series_zone(_observed(inventory, "observed_at", calendar), series, shop)
+    """on_hand_share: the share of a period's stock counts above zero."""
+    counts = to_series_zone(_observations(inventory, "observed_at", calendar), series, shop)
     return counts.group_by(*KEYS, "period").agg(
         on_hand_share=(counts.on_hand > 0).sum() / counts.count()
     )
 
 
-def rival_prices(rivals: ir.Table, series: ir.Table, calendar: Calendar, shop: Shop) -> ir.Table:
-    """competitor_price: the lowest price seen in public at a rival in a period."""
-    seen = to_series_zone(public(_observed(rivals, "observed_at", calendar)), series, shop)
-    return seen.group_by(*KEYS, "period").agg(competitor_price=seen.price.min().cast("float64"))
+def lowest_competitor_prices(
+    prices: ir.Table, series: ir.Table, calendar: Calendar, shop: Shop
+) -> ir.Table:
+    """competitor_price: the lowest public competitor price observed in a period."""
+    observed = public_prices(_observations(prices, "observed_at", calendar))
+    observed = to_series_zone(observed, series, shop)
+    lowest = observed.price.min().cast("float64")
+    return observed.group_by(*KEYS, "period").agg(competitor_price=lowest)
 
 
-def public(rivals: ir.Table) -> ir.Table:
-    """Prices any shopper can see; a shop that does not say has only those."""
-    return rivals.filter(rivals.public.fill_null(True))
+def public_prices(competitor_prices: ir.Table) -> ir.Table:
+    """Prices that any shopper can see. A price whose `public` is null counts as public."""
+    return competitor_prices.filter(competitor_prices.public.fill_null(True))
 
 
 def published_prices(
     prices: ir.Table, series: ir.Table, calendar: Calendar, shop: Shop
 ) -> ir.Table:
-    """published: the list price in force when a period ends, where one was published in it.
+    """published: the last list price published in a period.
 
-    Where zones differ and the shop does not price by zone: the last one, the lowest of equals.
+    Zones that differ become one price if the shop does not price by zone: the last price, or the
+    lowest of those published at the same instant.
     """
-    known = to_series_zone(_observed(prices, "effective_from", calendar), series, shop)
+    known = to_series_zone(_observations(prices, "effective_from", calendar), series, shop)
     lowest = known.group_by(*KEYS, "period", "effective_from").agg(price=known.price.min())
     return lowest.group_by(*KEYS, "period").agg(
         published=lowest.price.argmax(lowest.effective_from).cast("float64")
     )
 
 
-def _observed(table: ir.Table, column: str, calendar: Calendar) -> ir.Table:
-    """Rows before the last whole period ends, with their period; older ones count in the first."""
+def _observations(table: ir.Table, column: str, calendar: Calendar) -> ir.Table:
+    """Rows before the last whole period ends, with their period.
+
+    Rows from before the first period get the first period.
+    """
     end = calendar.table().event_timestamp.max().as_scalar()
     known = table.filter(table[column] < end)
     day = local_date(known[column], calendar.timezone)

@@ -1,19 +1,20 @@
-"""Segments: shoppers with like habits, found by clustering and named by where each cluster lies.
+"""Segments: groups of shoppers with similar purchase habits, found by k-means and named.
 
-A habit is a place in four dimensions: log days since the last order, log orders a week, log spend a
-week, and the share of units bought below list. Centres are learnt once, at the first snapshot that
-has a full window and enough shoppers, and label every snapshot: so a name means the same from one
-training to the next, and after that snapshot nothing that happens later moves a label. Earlier
-snapshots, and all of a shop too young or too small, are labelled by centres that saw more than they
-did; these know of no price and no response to one, only of how the shop's shoppers spread.
+A shopper is a point in four dimensions: log days since the last order, log orders per week, log
+spend per week, and the share of units bought below list price. The centres are learnt once, at the
+first snapshot with a full window and enough shoppers, and then label every snapshot. So a name
+means the same in every training, and data from after that snapshot never moves a label.
 
-Clusters are k-means (Lloyd 1982), grown by splitting the widest (Linde, Buzo & Gray 1980), which
-needs no random start. Their number has the best simplified silhouette (Hruschka et al. 2004).
+Earlier snapshots, and all snapshots of a young or small shop, are labelled by centres that were
+learnt from later data. The centres hold no price and no response to prices, only how the shoppers
+of the shop are spread.
+
+The number of segments is the smallest whose silhouette (Rousseeuw 1987) is near the best.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import permutations
 
@@ -27,15 +28,18 @@ from pricebook.features.calendar import Calendar
 Floats = NDArray[np.float64]
 
 HABITS = ("recency", "frequency", "spend", "discounts")
-FEWEST, MOST = 3, 6  # segments, beside those who lapsed
-SHOPPERS = 50  # a segment must have; a small shop has fewer segments for it
-SAMPLE = 20_000  # shoppers the centres are learnt from
-DISCOUNT_UNITS = 10.0  # units' worth of the shop's share in a shopper's share below list
-ROUNDS = 100
+FEWEST, MOST = 3, 6  # segments, besides "lapsed"
+MIN_SHOPPERS = 50  # of a segment; a small shop has fewer segments
+SAMPLE = 20_000  # shoppers to learn the centres from
+SILHOUETTE_SAMPLE = 5_000  # the silhouette takes quadratic time
+SILHOUETTE_MARGIN = 0.01  # one more segment must raise the silhouette by more than this
+# A shopper with few units has an unreliable share below list. It is drawn towards the share of the
+# shop, as if the shopper had bought this many more units at that share.
+PRIOR_UNITS = 10.0
 
 LAPSED = "lapsed"  # no order in the window
-REGULAR = "regular"  # nothing sets them apart
-# Where a name's segment lies from the middle of the shop, in standard deviations of each habit.
+REGULAR = "regular"  # like the average shopper
+# The direction of a segment from the average shopper, in standard deviations of each habit.
 DIRECTIONS = {
     REGULAR: (0.0, 0.0, 0.0, 0.0),
     "loyal": (-1.0, 1.0, 1.0, 0.0),
@@ -48,145 +52,123 @@ DIRECTIONS = {
 
 
 @dataclass(frozen=True)
-class Habits:
-    """Where the segments lie: `centres` by name, in `spread`s from the `middle` of the shop.
+class SegmentModel:
+    """The centres of the segments of a shop.
 
-    `usual` is the shop's share of units below list, which a shopper of few units is taken to have.
+    Attributes:
+        share_below_list: the shop's share of units below list, the prior of a shopper's own share.
+        mean: of each habit over shoppers.
+        deviation: standard deviation of each habit over shoppers.
+        centres: segment: its centre, in standard deviations from the mean.
     """
 
-    usual: float
-    middle: tuple[float, ...]
-    spread: tuple[float, ...]
+    share_below_list: float
+    mean: tuple[float, ...]
+    deviation: tuple[float, ...]
     centres: Mapping[str, tuple[float, ...]]
 
 
-def learn_habits(shoppers: ir.Table, calendar: Calendar) -> Habits:
-    """The segments of a shop, from `shoppers` rows (customer_id, snapshot and what they bought).
+def learn_segments(shoppers: ir.Table, calendar: Calendar) -> SegmentModel:
+    """Learn the segments of a shop.
 
-    Every shopper is "regular" where there are too few to tell apart.
+    Every shopper is "regular" if there are too few shoppers for several segments.
+
+    Args:
+        shoppers: rows of `shoppers.shopper_snapshots`.
     """
     active = shoppers.filter(shoppers.orders_13 > 0)
-    seen = active.filter(active.snapshot == _first_full(active, calendar))
-    below, listed = (seen[name].sum().fill_null(0) for name in ("below", "listed"))
-    usual = float(ibis.ifelse(listed > 0, below / listed, 0.0).execute())
-    sample = _habits(seen, usual).order_by(seen.customer_id.hash(), "customer_id").limit(SAMPLE)
-    found = sample.select(*HABITS).to_pyarrow()
-    return _segmented(np.column_stack([column.to_numpy() for column in found.columns]), usual)
+    rows = active.filter(active.snapshot == _learning_snapshot(active, calendar))
+    below, listed = (rows[name].sum().fill_null(0) for name in ("below", "listed"))
+    prior = float(ibis.ifelse(listed > 0, below / listed, 0.0).execute())
+    sample = _with_habits(rows, prior).order_by(rows.customer_id.hash(), "customer_id")
+    columns = sample.limit(SAMPLE).select(*HABITS).to_pyarrow().columns
+    return _fit(np.column_stack([column.to_numpy() for column in columns]), prior)
 
 
-def _first_full(active: ir.Table, calendar: Calendar) -> ir.Scalar:
-    """The first snapshot whose window is full of days and of shoppers, else the last one."""
-    full = [day for day in calendar.regular if calendar.looks_back_to(day) >= calendar.opened]
+def _learning_snapshot(active: ir.Table, calendar: Calendar) -> ir.Scalar:
+    """The first snapshot with a full window and enough shoppers, else the last one."""
+    full = [
+        day for day in calendar.regular_snapshots if calendar.window_start(day) >= calendar.opened
+    ]
     counted = active.group_by("snapshot").agg(shoppers=active.count())
-    enough = counted.filter(counted.snapshot.isin(full), counted.shoppers >= MOST * SHOPPERS)
+    enough = counted.filter(counted.snapshot.isin(full), counted.shoppers >= MOST * MIN_SHOPPERS)
     return ibis.coalesce(enough.snapshot.min().as_scalar(), active.snapshot.max().as_scalar())
 
 
-def _habits(shoppers: ir.Table, usual: float) -> ir.Table:
-    """The shoppers with a column a habit; null for one who lapsed."""
+def _with_habits(shoppers: ir.Table, prior: float) -> ir.Table:
+    """Add a column for each habit. Frequency is null without an order in the window."""
     weeks = shoppers.days / 7
-    below = shoppers.below + DISCOUNT_UNITS * usual
+    below = shoppers.below + PRIOR_UNITS * prior
     ordered = ibis.ifelse(shoppers.orders_13 > 0, shoppers.orders_13, None)
     return shoppers.mutate(
         recency=(shoppers.recency_days + 1).ln(),
         frequency=(ordered / weeks).ln(),
         spend=(ibis.greatest(shoppers.spend_13, 0) / weeks + 1).ln(),
-        discounts=below / (shoppers.listed + DISCOUNT_UNITS),
+        discounts=below / (shoppers.listed + PRIOR_UNITS),
     )
 
 
-def with_segment(shoppers: ir.Table, habits: Habits) -> ir.Table:
-    """The shoppers with `segment`: that of the nearest centre; "lapsed" with no order."""
-    placed = _habits(shoppers, habits.usual)
-    scales = list(zip(HABITS, habits.middle, habits.spread, strict=True))
-    placed = placed.mutate(**{name: (placed[name] - mid) / sd for name, mid, sd in scales})
-    away = {
-        name: sum(((placed[habit] - at).pow(2) for habit, at in zip(HABITS, centre, strict=True)))
-        for name, centre in habits.centres.items()
+def with_segment(shoppers: ir.Table, model: SegmentModel) -> ir.Table:
+    """Add `segment`: the nearest centre, or "lapsed" without an order in the window."""
+    points = _with_habits(shoppers, model.share_below_list)
+    scales = list(zip(HABITS, model.mean, model.deviation, strict=True))
+    points = points.mutate(**{name: (points[name] - mean) / sd for name, mean, sd in scales})
+    distances = {
+        name: sum(((points[habit] - at).pow(2) for habit, at in zip(HABITS, centre, strict=True)))
+        for name, centre in model.centres.items()
     }
-    nearest = ibis.least(*away.values())
-    lapsed = (placed.orders_13 == 0, LAPSED)
-    segment = ibis.cases(lapsed, *((far == nearest, name) for name, far in away.items()))
-    return placed.mutate(segment=segment).drop(*HABITS)
+    nearest = ibis.least(*distances.values())
+    lapsed = (points.orders_13 == 0, LAPSED)
+    cases = ((distance == nearest, name) for name, distance in distances.items())
+    return points.mutate(segment=ibis.cases(lapsed, *cases)).drop(*HABITS)
 
 
-def _segmented(points: Floats, usual: float) -> Habits:
-    """[n, habit] to segments; a shop without shoppers has one, of nobody."""
-    points = points if len(points) else np.zeros((1, len(HABITS)))
-    middle, spread = points.mean(axis=0), points.std(axis=0)
-    spread[spread < 1e-9] = 1.0  # all alike
-    centres = _chosen((points - middle) / spread).round(6)
-    at = [tuple(centre) for centre in centres.tolist()]
-    named = dict(zip(names(centres), at, strict=True))
-    return Habits(usual, tuple(middle.tolist()), tuple(spread.tolist()), named)
+def _fit(habits: Floats, prior: float) -> SegmentModel:
+    """The model of habits [shopper, habit]. A shop without shoppers gets a single segment."""
+    habits = habits if len(habits) else np.zeros((1, len(HABITS)))
+    mean, deviation = habits.mean(axis=0), habits.std(axis=0)
+    deviation[deviation < 1e-9] = 1.0  # a habit in which all shoppers are equal
+    # Rounded, so that floating-point noise between machines does not change the feature files.
+    centres = _choose_centres((habits - mean) / deviation).round(6)
+    segments = [tuple(centre) for centre in centres.tolist()]
+    named = dict(zip(names(centres), segments, strict=True))
+    return SegmentModel(prior, tuple(mean.tolist()), tuple(deviation.tolist()), named)
 
 
-def _chosen(places: Floats) -> Floats:
-    """The centres [k, habit] that tell the places apart best, each with shoppers enough."""
-    distinct = len(np.unique(places, axis=0))
-    first, *grown = _grown(places, min(MOST, len(places) // SHOPPERS, distinct))
-    able = [centres for centres in grown if _sizes(places, centres).min() >= SHOPPERS]
-    many = [centres for centres in able if len(centres) >= FEWEST]
-    return max(many or able[-1:] or [first], key=lambda found: silhouette(places, found))
+def _choose_centres(points: Floats) -> Floats:
+    """The centres [segment, habit] of the best number of segments that are all large enough."""
+    distinct = len(np.unique(points, axis=0))
+    most = min(MOST, len(points) // MIN_SHOPPERS, distinct)
+    results = [_cluster(points, k) for k in range(2, most + 1)]
+    large = [each for each in results if np.bincount(each[1]).min() >= MIN_SHOPPERS]
+    candidates = [each for each in large if len(each[0]) >= FEWEST]
+    if not candidates:
+        return large[-1][0] if large else points.mean(axis=0, keepdims=True)
+    scores = [_silhouette(points, labels) for _, labels in candidates]
+    near_best = (score >= max(scores) - SILHOUETTE_MARGIN for score in scores)
+    return candidates[list(near_best).index(True)][0]
 
 
-def _sizes(places: Floats, centres: Floats) -> NDArray[np.int64]:
-    return np.bincount(_distances(places, centres).argmin(axis=1), minlength=len(centres))
+def _cluster(points: Floats, k: int) -> tuple[Floats, NDArray[np.int32]]:
+    """Centres [k, habit] and the label of each point. The seed makes it repeatable."""
+    from sklearn.cluster import KMeans
+
+    means = KMeans(k, n_init=10, max_iter=1000, tol=0, random_state=0).fit(points)
+    return means.cluster_centers_, means.labels_
 
 
-def _grown(places: Floats, most: int) -> Iterator[Floats]:
-    """Centres [k, habit] for k from 1 to most: the widest cluster split, then all moved to rest."""
-    centres = places.mean(axis=0, keepdims=True)
-    yield centres
-    while len(centres) < most:
-        nearest = _distances(places, centres).argmin(axis=1)
-        variance = np.stack([_sum_of_squares(places[nearest == k]) for k in range(len(centres))])
-        widest, habit = np.unravel_index(variance.argmax(), variance.shape)
-        step = np.zeros(len(HABITS))
-        step[habit] = places[nearest == widest, habit].std()
-        split = np.vstack([centres[widest] - step, centres[widest] + step])
-        centres = _at_rest(places, np.vstack([np.delete(centres, widest, axis=0), split]))
-        yield centres
+def _silhouette(points: Floats, labels: NDArray[np.int32]) -> float:
+    from sklearn.metrics import silhouette_score
 
-
-def _sum_of_squares(places: Floats) -> Floats:
-    middle = places.sum(axis=0) / max(len(places), 1)
-    return np.asarray(((places - middle) ** 2).sum(axis=0))
-
-
-def _at_rest(places: Floats, centres: Floats) -> Floats:
-    """Lloyd's algorithm; a cluster that empties keeps its centre."""
-    for _ in range(ROUNDS):
-        nearest = _distances(places, centres).argmin(axis=1)
-        moved = centres.copy()
-        for cluster in np.unique(nearest):
-            moved[cluster] = places[nearest == cluster].mean(axis=0)
-        if np.abs(moved - centres).max() < 1e-6:
-            break
-        centres = moved
-    return centres
-
-
-def _distances(places: Floats, centres: Floats) -> Floats:
-    """[n, k]"""
-    return np.asarray(np.linalg.norm(places[:, None] - centres, axis=2))
-
-
-def silhouette(places: Floats, centres: Floats) -> float:
-    """How much nearer each place is to its own centre than to the next: 0 is no nearer, 1 is there.
-
-    0 for a single centre.
-    """
-    if len(centres) < 2:
-        return 0.0
-    own, other = np.sort(_distances(places, centres), axis=1)[:, :2].T
-    return float(np.mean(1 - own / np.maximum(other, 1e-12)))
+    sample = SILHOUETTE_SAMPLE if len(points) > SILHOUETTE_SAMPLE else None
+    return float(silhouette_score(points, labels, sample_size=sample, random_state=0))
 
 
 def names(centres: Floats) -> tuple[str, ...]:
-    """A name for each centre [k, habit]: those whose directions fit all of them best together."""
-    way = np.array(list(DIRECTIONS.values()))
-    fit = centres @ (way / np.maximum(np.linalg.norm(way, axis=1, keepdims=True), 1.0)).T
-    every = permutations(range(len(DIRECTIONS)), len(centres))
-    best = max(every, key=lambda chosen: sum(fit[k, name] for k, name in enumerate(chosen)))
+    """A name for each centre [segment, habit]: the names that fit all centres best together."""
+    directions = np.array(list(DIRECTIONS.values()))
+    lengths = np.maximum(np.linalg.norm(directions, axis=1, keepdims=True), 1.0)
+    fit = centres @ (directions / lengths).T
+    choices = permutations(range(len(DIRECTIONS)), len(centres))
+    best = max(choices, key=lambda choice: sum(fit[k, name] for k, name in enumerate(choice)))
     return tuple(tuple(DIRECTIONS)[name] for name in best)

@@ -1,4 +1,4 @@
-"""The canonical tables, with every column present, and the order lines features are made of."""
+"""The canonical tables with every column present, and the order lines that features use."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pricebook.config import Shop, cutoff
 from pricebook.contract import TABLES, Type
 from pricebook.features.calendar import Grain, rows_table
 
-ALL = "all"  # the zone of a shop that does not price by zone
+ALL = "all"  # the zone of every series in a shop that does not price by zone
 
 IBIS_TYPES = {
     Type.STRING: "string",
@@ -29,11 +29,11 @@ IBIS_TYPES = {
 
 @ibis.udf.scalar.builtin(name="timezone")  # type: ignore[untyped-decorator]
 def _in_timezone(zone: str, at: dt.Timestamp(timezone="UTC")) -> dt.timestamp:  # type: ignore[valid-type]
-    """SQL's `timezone(zone, instant)`: the wall clock there. (An Ibis cast drops the zone.)"""
+    """SQL's `timezone(zone, instant)`: the local time there. An Ibis cast would drop the zone."""
 
 
 def local_date(at: ir.TimestampColumn, timezone: str) -> ir.DateColumn:
-    """The shop's own date at an instant."""
+    """The local date of an instant."""
     return _in_timezone(timezone, at).date()
 
 
@@ -44,7 +44,7 @@ def period_start(day: ir.DateColumn, grain: Grain) -> ir.DateColumn:
 
 @dataclass(frozen=True)
 class Tables:
-    """The canonical tables features use; one the shop does not have is there without rows."""
+    """The canonical tables that features use. A table that the shop lacks has no rows."""
 
     orders: ir.Table
     products: ir.Table
@@ -55,19 +55,19 @@ class Tables:
     competitor_prices: ir.Table
 
     @classmethod
-    def of(cls, given: Mapping[str, ir.Table]) -> Tables:
-        """From the tables a shop has. `orders` must be among them."""
+    def from_mapping(cls, tables: Mapping[str, ir.Table]) -> Tables:
+        """Build from the tables that a shop has, by name. `orders` is required."""
         names = [field.name for field in fields(cls)]
         return cls(
             **{
-                name: complete(given[name], name) if name in given else empty(name)
+                name: with_all_columns(tables[name], name) if name in tables else empty_table(name)
                 for name in names
             }
         )
 
 
-def complete(table: ir.Table, name: str) -> ir.Table:
-    """Every contract column of a table in its contract type; an absent one is null."""
+def with_all_columns(table: ir.Table, name: str) -> ir.Table:
+    """A canonical table with every column of the contract in its type; absent ones are null."""
     columns = {
         column.name: (table[column.name] if column.name in table.columns else ibis.null()).cast(
             IBIS_TYPES[column.type]
@@ -77,7 +77,7 @@ def complete(table: ir.Table, name: str) -> ir.Table:
     return table.select(**columns)
 
 
-def empty(name: str) -> ir.Table:
+def empty_table(name: str) -> ir.Table:
     """A canonical table without rows."""
     return rows_table([], {c.name: IBIS_TYPES[c.type] for c in TABLES[name].columns})
 
@@ -87,11 +87,11 @@ def before(table: ir.Table, column: str, instant: datetime) -> ir.Table:
     return table.filter(table[column] < ibis.literal(instant, type="timestamp('UTC', 6)"))
 
 
-def dated(orders: ir.Table, shop: Shop, as_of: date) -> ir.Table:
-    """Order lines before the cut-off, with the shop's own `date` and `period`.
+def order_lines(orders: ir.Table, shop: Shop, as_of: date) -> ir.Table:
+    """Order lines before the cut-off, with their local `date` and `period`.
 
-    `zone` becomes the zone of the series: "all" unless the shop prices by zone, where a line
-    without one is in zone "unknown".
+    `zone` becomes the zone of the series: "all", or in a shop that prices by zone the zone of the
+    line ("unknown" if it has none).
     """
     lines = before(orders, "ordered_at", cutoff(as_of, shop.timezone))
     lines = lines.mutate(date=local_date(lines.ordered_at, shop.timezone))
@@ -102,26 +102,26 @@ def dated(orders: ir.Table, shop: Shop, as_of: date) -> ir.Table:
 
 
 def trading_days(lines: ir.Table) -> ir.Table:
-    """period, days (with at least one line) and opened (the first of them)."""
+    """One row per period: period, days (with a line), opened (the first of them)."""
     days = lines.select("period", "date").distinct()
     return days.group_by("period").agg(days=days.count(), opened=days.date.min())
 
 
-def sold(lines: ir.Table, products: ir.Table, shop: Shop) -> ir.Table:
-    """Lines without those of departments the shop leaves out."""
-    left_out = products.filter(products.department.isin(shop.exclude_departments))
-    return lines.anti_join(left_out, "sku") if shop.exclude_departments else lines
+def exclude_departments(lines: ir.Table, products: ir.Table, shop: Shop) -> ir.Table:
+    """The lines without the skus of `shop.exclude_departments`."""
+    excluded = products.filter(products.department.isin(shop.exclude_departments))
+    return lines.anti_join(excluded, "sku") if shop.exclude_departments else lines
 
 
 def to_series_zone(table: ir.Table, series: ir.Table, shop: Shop) -> ir.Table:
-    """A table by sku and (nullable) zone, for the modelled series only.
+    """The rows of modelled series of a table with sku and (nullable) zone.
 
-    Where the shop prices by zone, a row without one counts in every zone of its sku; where it does
-    not, zones are pooled under "all".
+    In a shop that prices by zone, a row without a zone applies to every zone of its sku. In other
+    shops all zones become "all".
     """
     if not shop.by_zone:
         return table.semi_join(series, "sku").mutate(zone=ibis.literal(ALL))
     zoned = table.filter(table.zone.notnull()).semi_join(series, ["sku", "zone"])
     everywhere = table.filter(table.zone.isnull()).drop("zone")
-    spread = everywhere.join(series.select("sku", "zone"), "sku")
-    return zoned.union(spread.select(*zoned.columns))
+    copies = everywhere.join(series.select("sku", "zone"), "sku")
+    return zoned.union(copies.select(*zoned.columns))

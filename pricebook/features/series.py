@@ -11,30 +11,31 @@ import ibis.expr.types as ir
 from pricebook.features.calendar import Calendar
 
 KEYS = ("sku", "zone")
-RECENT, LONG = 4, 13  # periods a trailing window spans
+RECENT, LONG = 4, 13  # periods of the two trailing windows
 
 
 def period_sales(lines: ir.Table) -> ir.Table:
-    """Lines summed by sku, zone and period, partial periods included.
+    """Order lines summed by sku, zone and period, partial periods included.
 
-    listed_units and list_amount count only lines whose list amount is known; units_below are those
-    of them sold below list.
+    Returns lower units and revenue. The other measures count sales only: listed_units and
+    list_amount of lines whose list amount is known, and units_below, those of them sold below list.
     """
-    listed = lines.list_amount.notnull()
+    listed = lines.list_amount.notnull() & (lines.quantity > 0)
+    below = (lines.net_amount < lines.list_amount) & (lines.quantity > 0)
     return lines.group_by("sku", "zone", "period").agg(
         units=lines.quantity.sum(),
         revenue=lines.net_amount.sum(),
         listed_units=lines.quantity.sum(where=listed).fill_null(0),
         list_amount=lines.list_amount.sum(where=listed).fill_null(0),
-        units_below=lines.quantity.sum(where=lines.net_amount < lines.list_amount).fill_null(0),
+        units_below=lines.quantity.sum(where=below).fill_null(0),
     )
 
 
-def modelled(sales: ir.Table, calendar: Calendar, min_periods: int) -> ir.Table:
-    """sku, zone of the series worth modelling, judged on the whole periods.
+def modelled_series(sales: ir.Table, calendar: Calendar, min_periods: int) -> ir.Table:
+    """sku, zone of the series to model, judged on the whole periods.
 
-    Those with sales in at least `min_periods` of them; and seasonal ones, which sell in fewer but
-    as many units in all as the median of the former.
+    Steady series have sales in at least `min_periods` of them. Seasonal series have sales in fewer
+    periods, but in total as many units as the median steady series.
     """
     inside = sales.period.between(calendar.periods[0], calendar.periods[-1])
     counted = sales.filter(inside & (sales.units > 0)).group_by(*KEYS)
@@ -45,13 +46,15 @@ def modelled(sales: ir.Table, calendar: Calendar, min_periods: int) -> ir.Table:
 
 
 def panel(sales: ir.Table, series: ir.Table, context: ir.Table, calendar: Calendar) -> ir.Table:
-    """The full grid of modelled series by whole periods, with everything known of each cell.
+    """One row per modelled series and whole period, with everything known of the cell.
 
-    A period without sales has 0 units and the published price, else the last price known; before
-    the first sale, the first price known is carried back and `price_carried_back` says so. The
-    list price is the published one, else the list amount per unit, carried likewise, else the
-    highest price seen so far. known_price and known_list_price are these without the carrying back:
-    what was known when the period ended.
+    units and revenue are 0 in a period without sales, and in one with more units returned than
+    sold. Such a period has the published price, else the last known price. Before the first sale,
+    the first known price is carried back, and `price_carried_back` is true.
+
+    The list price is the published one, else the list amount per unit, carried likewise, else the
+    highest price so far. known_price and known_list_price are the same without carrying back: what
+    was known when the period ended.
     """
     grid = series.cross_join(calendar.table().select("period", "number", "event_timestamp"))
     cells = _with_sales(grid, sales).left_join(context, [*KEYS, "period"], rname="{name}_right")
@@ -69,7 +72,7 @@ def panel(sales: ir.Table, series: ir.Table, context: ir.Table, calendar: Calend
         known_list_price=ibis.coalesce(cells.published, cells.list_price),
     )
     cells = carry_forward(carry_forward(cells, "known_price"), "known_list_price")
-    highest = cells.known_price.max().over(so_far())
+    highest = cells.known_price.max().over(to_date())
     cells = cells.mutate(known_list_price=ibis.coalesce(cells.known_list_price, highest))
     return _carried_back(cells)
 
@@ -79,11 +82,30 @@ def _with_sales(grid: ir.Table, sales: ir.Table) -> ir.Table:
         "sku_right", "zone_right", "period_right"
     )
     measures = ("units", "revenue", "listed_units", "list_amount", "units_below")
-    return joined.mutate(**{name: joined[name].fill_null(0) for name in measures})
+    filled = joined.mutate(**{name: joined[name].fill_null(0) for name in measures})
+    return zero_net_returns(filled, "units", "revenue")
+
+
+def zero_net_returns(table: ir.Table, units: str, revenue: str) -> ir.Table:
+    """Set units and revenue to 0 where units are negative: more came back than was sold.
+
+    Demand cannot be negative, and the models take its logarithm. `net_returns` counts these rows.
+    """
+    returned = table[units] < 0
+    return table.mutate(
+        **{name: ibis.ifelse(returned, 0, table[name]) for name in (units, revenue)}
+    )
+
+
+def net_returns(sales: ir.Table, series: ir.Table, calendar: Calendar) -> ir.Table:
+    """The modelled series and whole periods with more units returned than sold; units below 0."""
+    inside = sales.period.between(calendar.periods[0], calendar.periods[-1])
+    returned = sales.filter(inside & (sales.units < 0)).semi_join(series, [*KEYS])
+    return returned.select(*KEYS, "period", "units")
 
 
 def _carried_back(cells: ir.Table) -> ir.Table:
-    """price and list_price without nulls; what was known at the time stays beside them."""
+    """Add price and list_price, without nulls; known_price and known_list_price stay."""
     cells = cells.mutate(
         price=cells.known_price,
         list_price=cells.known_list_price,
@@ -92,49 +114,52 @@ def _carried_back(cells: ir.Table) -> ir.Table:
     return carry_back(carry_back(cells, "price"), "list_price")
 
 
-def so_far(*by: str) -> Any:
-    """A series' rows up to this one."""
+def to_date(*by: str) -> Any:
+    """The window of a series' rows up to and including this one."""
     return ibis.window(group_by=by or KEYS, order_by="period", preceding=None, following=0)
 
 
 def trailing(periods: int, *by: str) -> Any:
-    """A series' last rows, this one included."""
+    """The window of a series' last `periods` rows, including this one."""
     return ibis.window(group_by=by or KEYS, order_by="period", preceding=periods - 1, following=0)
 
 
-def total(column: ir.IntegerColumn, window: Any) -> ir.IntegerColumn:
-    """The sum over a window, as an integer; DuckDB's own is 128 bits, a float once in Parquet."""
+def window_sum(column: ir.IntegerColumn, window: Any) -> ir.IntegerColumn:
+    """The sum over a window as an integer.
+
+    DuckDB's sum of integers has 128 bits, which Parquet can only store as a float.
+    """
     return column.cast("float64").sum().over(window).cast("int64")
 
 
 def carry_forward(table: ir.Table, column: str, by: tuple[str, ...] = KEYS) -> ir.Table:
     """Replace nulls by the last value before them in the series."""
-    run = table.mutate(_run=table[column].count().over(so_far(*by)))
-    held = ibis.window(group_by=[*by, "_run"])
-    return run.mutate(**{column: run[column].max().over(held)}).drop("_run")
+    run = table.mutate(_run=table[column].count().over(to_date(*by)))
+    same_run = ibis.window(group_by=[*by, "_run"])
+    return run.mutate(**{column: run[column].max().over(same_run)}).drop("_run")
 
 
 def carry_back(table: ir.Table, column: str, by: tuple[str, ...] = KEYS) -> ir.Table:
-    """Replace the leading nulls that carrying forward leaves by the series' first value."""
+    """Replace the nulls at the start of a series by its first value."""
     first = table.filter(table[column].notnull()).group_by(*by)
     first = first.agg(_first=lambda t: t[column].argmin(t.period))
     joined = table.left_join(first, [*by]).drop(*(f"{key}_right" for key in by))
     return joined.mutate(**{column: ibis.coalesce(joined[column], joined["_first"])}).drop("_first")
 
 
-def stamped(table: ir.Table, created: datetime, known_at: str | None = None) -> ir.Table:
-    """With `created_timestamp`: the cut-off the feature row was computed at.
+def with_created(table: ir.Table, created: datetime, known_at: str | None = None) -> ir.Table:
+    """Add `created_timestamp`: the cut-off at which the feature row was computed.
 
-    `known_at` names a copy of event_timestamp that a feature store hands back with the features,
-    so a reader can check what it was given.
+    `known_at` names a copy of event_timestamp. The feature store returns it as a feature, so a
+    reader can check from when the row is known.
     """
     table = table.mutate(created_timestamp=ibis.literal(created, type="timestamp('UTC', 6)"))
     return table if known_at is None else table.mutate(**{known_at: table.event_timestamp})
 
 
 def sku_period(cells: ir.Table, calendar: Calendar) -> ir.Table:
-    """The panel as models read it; one row for each series and period."""
-    return stamped(cells, calendar.cutoff, "sku_period_at").select(
+    """The panel as models read it: one row per series and period."""
+    return with_created(cells, calendar.cutoff, "sku_period_at").select(
         "sku",
         "zone",
         "period",
@@ -157,21 +182,23 @@ def sku_period(cells: ir.Table, calendar: Calendar) -> ir.Table:
 def sku(
     cells: ir.Table, products: ir.Table, calendar: Calendar, reference_periods: int
 ) -> ir.Table:
-    """What is known of each series at the end of each period, from that period and those before.
+    """The state of each series at the end of each period, from that period and earlier ones.
 
-    A price is null until there has been one. periods_since_sale is 0 for a period with sales and
-    null before the first.
+    A price is null before the first sale. periods_since_sale is 0 for a period with sales and null
+    before the first.
     """
     known = cells.mutate(price_last=cells.known_price, list_price=cells.known_list_price)
     known = known.left_join(reference_prices(cells, reference_periods), [*KEYS, "period"])
     known = carry_forward(known.drop("sku_right", "zone_right", "period_right"), "reference_price")
     long = trailing(LONG)
-    sums = {name: total(known[name], long) for name in ("revenue", "listed_units", "units_below")}
+    sums = {
+        name: window_sum(known[name], long) for name in ("revenue", "listed_units", "units_below")
+    }
     known = known.mutate(
-        units_4=total(known.units, trailing(RECENT)),
-        units_13=total(known.units, long),
+        units_4=window_sum(known.units, trailing(RECENT)),
+        units_13=window_sum(known.units, long),
         promotion_share_13=known.promotion.mean().over(long).round(6),
-        last_sale=known.number.max(where=known.units > 0).over(so_far()),
+        last_sale=known.number.max(where=known.units > 0).over(to_date()),
         **{f"{name}_13": column for name, column in sums.items()},
     )
     known = known.mutate(
@@ -180,7 +207,7 @@ def sku(
         periods_since_sale=known.number - known.last_sale,
     )
     described = known.left_join(products, "sku").drop("sku_right", "list_price_right")
-    return stamped(described, calendar.cutoff, "sku_at").select(*SKU_COLUMNS)
+    return with_created(described, calendar.cutoff, "sku_at").select(*SKU_COLUMNS)
 
 
 SKU_COLUMNS = (
@@ -214,6 +241,6 @@ def reference_prices(cells: ir.Table, periods: int) -> ir.Table:
     )
 
 
-def share(part: ir.NumericColumn, whole: ir.NumericColumn) -> ir.FloatingColumn:
-    """part / whole; null where whole is not above zero."""
-    return ibis.ifelse(whole > 0, part / whole, None)
+def share(part: ir.NumericColumn, total: ir.NumericColumn) -> ir.FloatingColumn:
+    """part / total; null where the total is not above zero."""
+    return ibis.ifelse(total > 0, part / total, None)
