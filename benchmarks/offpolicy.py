@@ -45,12 +45,12 @@ from pricebook.pricing.offpolicy import (
     within_arm,
 )
 from pricebook.pricing.quote import Terms, offers
-from pricebook.signals import Event, Windows
+from pricebook.signals import Event, EventWindows
 from pricebook.simulation.market import Market, Spec
 from serving.http.schemas import QuoteRequest
 from serving.quotes.bundle import KIND, About, Bundle, Forecasts
 from serving.quotes.offers import Offers
-from serving.quotes.quoter import Desk
+from serving.quotes.quoter import Quoter
 from serving.quotes.signing import KeyRing
 from serving.state.daily_log import DailyLog
 
@@ -173,15 +173,15 @@ def trade(at: Shop, folder: Path) -> None:
     """
     rng, now, order = np.random.default_rng([at.market.spec.seed, 9]), OPENING, 0
     journal = DailyLog(folder, "quotes")
-    nobody = SimpleNamespace(serves=False)
-    champion = SimpleNamespace(serves=True, offers=Offers(at.bundle, Windows()))
+    nobody = SimpleNamespace(in_service=None)
+    champion = SimpleNamespace(offers=Offers(at.bundle, EventWindows()))
     ring = KeyRing({"key": bytes(32)}, "key")
-    desk = Desk(champion, nobody, EmptyStore(), journal, lambda: ring, lambda: now)
+    quoter = Quoter(champion, nobody, EmptyStore(), journal, lambda: ring, lambda: now)
     for week in at.weeks:
         probability = purchase_probability(at.market, week)
         for _ in range(DAYS):
             shopper, sku = _day(at, rng)
-            replies = map(json.loads, asyncio.run(desk.quotes(_requests(at, shopper, sku))))
+            replies = map(json.loads, asyncio.run(quoter.quotes(_requests(at, shopper, sku))))
             orders = []
             for customer, item, quote in zip(shopper.tolist(), sku.tolist(), replies, strict=True):
                 if rng.random() < probability(item, quote["price"])[at.market.segment[customer]]:

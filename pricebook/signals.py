@@ -128,7 +128,7 @@ NEVER: Told = (float("-inf"), 0)
 NOTHING_TOLD: tuple[int, dict[str, Told]] = (0, {})
 
 
-class Windows:
+class EventWindows:
     """Counts and last values, updated by events. Instants are seconds since the epoch.
 
     Memory is bounded. At most `most` skus (in a zone), and as many shoppers, are held: who is
@@ -138,7 +138,7 @@ class Windows:
 
     One thread may write while others read.
 
-    >>> windows = Windows()
+    >>> windows = EventWindows()
     >>> at = datetime.fromisoformat("2026-01-05T12:00:00Z")
     >>> view = Event("e1", at, "view", sku="milk", customer_id="ann")
     >>> [str(windows.take(view, at.timestamp())) for _ in range(2)]

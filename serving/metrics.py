@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from prometheus_client import Counter, Gauge
 
-from serving.quotes.offers import FALLBACKS, Kind, Ready
+from serving.quotes.offers import FALLBACKS, Kind, RenderedOffer
 
 Totals = tuple[int, int, int]  # quotes, sum of prices, sum of list prices (minor units)
 
@@ -64,7 +64,7 @@ class ServiceMetrics:
         self._pending: dict[Kind, Totals] = {}
         self._lock = threading.Lock()
 
-    def add_quotes(self, offers: Sequence[Ready]) -> None:
+    def add_quotes(self, offers: Sequence[RenderedOffer]) -> None:
         """Count quotes in memory until the next `flush`.
 
         Each Prometheus counter writes to a memory-mapped file under a lock. Doing so for every

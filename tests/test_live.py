@@ -11,7 +11,7 @@ import pytest
 from pricebook.config import Settings
 from pricebook.signals import Event
 from serving.live.event_log import EventLog
-from serving.live.live_features import Live, Taken
+from serving.live.live_features import LiveFeatures, Taken
 
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -52,7 +52,7 @@ def worker(request):
     """Makes workers of a home that are let go after the test."""
 
     def made(settings, clock=lambda: NOON, **given):
-        live = Live(settings, clock=clock, **given)
+        live = LiveFeatures(settings, clock=clock, **given)
         request.addfinalizer(live.pushes.close)
         return live
 

@@ -4,7 +4,7 @@ import json
 import shutil
 
 import pytest
-from test_desk import START, Shop, home, limited, trained  # noqa: F401 (fixtures)
+from test_quoter import START, Shop, home, limited, trained  # noqa: F401 (fixtures)
 from typer.testing import CliRunner
 
 from cli.main import app

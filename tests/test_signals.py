@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pricebook.signals import AHEAD, FIGURES, Event, Outcome, Windows
+from pricebook.signals import AHEAD, FIGURES, Event, EventWindows, Outcome
 
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
 NOW = NOON.timestamp()
@@ -23,7 +23,7 @@ def event(kind="view", ago=0.0, **fields):
 
 
 def taken(*events, now=NOW, **bounds):
-    windows = Windows(**bounds)
+    windows = EventWindows(**bounds)
     for one in events:
         windows.take(one, now)
     return windows
@@ -110,11 +110,11 @@ def test_counts_leave_the_hour_and_then_the_day():
     [(0, "accepted"), (-AHEAD, "accepted"), (-AHEAD - 1, "early"), (DAY, "late")],
 )
 def test_an_event_of_another_time_is_refused_with_the_reason(ago, outcome):
-    assert Windows().take(event(ago=ago), NOW) == outcome
+    assert EventWindows().take(event(ago=ago), NOW) == outcome
 
 
 def test_judging_changes_nothing():
-    windows = Windows()
+    windows = EventWindows()
     assert windows.judge(event(), NOW) == windows.judge(event(), NOW) == Outcome.ACCEPTED
     assert windows.sku("milk", "all", NOW) == {}
 
@@ -190,8 +190,8 @@ def test_ids_are_forgotten_with_their_window():
 def test_a_sku_has_no_more_rivals_than_are_held():
     prices = [
         event("competitor_price", n, competitor=f"r{n}", price=500 - n)
-        for n in range(Windows.RIVALS + 1)
+        for n in range(EventWindows.RIVALS + 1)
     ]
     windows = taken(*prices, event("stock", 999, on_hand=1))
-    assert windows.competitor_price("milk", "all") == 500 - Windows.RIVALS + 1
+    assert windows.competitor_price("milk", "all") == 500 - EventWindows.RIVALS + 1
     assert windows.on_hand("milk", "all") == 1

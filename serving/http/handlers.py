@@ -22,11 +22,11 @@ from serving.http.errors import RequestError, parse
 from serving.http.event_schemas import MAX_EVENTS, EventsReply, EventsRequest
 from serving.http.middleware import RawRequest, Route
 from serving.http.schemas import ForecastRequest, QuoteRequest, QuotesRequest, VerifyRequest
-from serving.live.live_features import Live
+from serving.live.live_features import LiveFeatures
 from serving.metrics import ServiceMetrics
 from serving.quotes.forecasts import forecast
-from serving.quotes.locks import Locks
-from serving.quotes.quoter import Desk
+from serving.quotes.locks import PriceLocks
+from serving.quotes.quoter import Quoter
 from serving.quotes.signing import KeyRing, load
 from serving.state.background import PeriodicTask
 from serving.state.cache import TtlCache
@@ -60,8 +60,8 @@ class SigningKeys:
 class Handlers:
     """The routes of one worker process, and the state behind them."""
 
-    quoter: Desk
-    live: Live
+    quoter: Quoter
+    live: LiveFeatures
     auth: ApiKeyAuth
     signing_keys: SigningKeys
     metrics: ServiceMetrics
@@ -85,10 +85,10 @@ class Handlers:
         shoppers.probe()
         # Each worker writes its own quote log, so that workers never wait for each other.
         journal = DailyLog(settings.quote_log, "quotes", writer=uuid4().hex[:8])
-        live = Live(settings, partial(log_orders, journal), clock)
+        live = LiveFeatures(settings, partial(log_orders, journal), clock)
         live.start()
         champion = partial(Champion, signals=live.windows, on_swap=metrics.add_swap)
-        quoter = Desk(
+        quoter = Quoter(
             champion=champion(settings.bundle, packed_bundle=packed_bundle),
             challenger=champion(settings.challenger, unload_when_removed=True),
             shoppers=shoppers,
@@ -98,7 +98,7 @@ class Handlers:
             switch=TtlCache(KillSwitch(settings.kill_switch)),
             count=metrics.add_quotes,
             unlogged=metrics.add_unlogged,
-            locks=Locks(dropped=metrics.add_dropped_lock),
+            locks=PriceLocks(dropped=metrics.add_dropped_lock),
             windows=live.windows,
         )
         quoter.keep_up()

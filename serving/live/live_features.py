@@ -14,9 +14,9 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 
 from pricebook.config import Settings
-from pricebook.signals import Event, Outcome, Windows
+from pricebook.signals import Event, EventWindows, Outcome
 from serving.live.event_log import EventLog
-from serving.live.push_queue import Pushes
+from serving.live.push_queue import PushQueue
 from serving.state.background import PeriodicTask
 
 READ_INTERVAL = 0.02  # seconds between reads of the event log while events arrive
@@ -41,7 +41,7 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-class Live:
+class LiveFeatures:
     """What happens in the shop, as far as any worker of this home has been told.
 
     `bought` is handed the orders that name their quote, in the worker that takes them in, once they
@@ -56,9 +56,9 @@ class Live:
     ) -> None:
         self._bought, self._clock = bought, clock
         self._log = EventLog(settings.state / "events")
-        self.windows, self._lock = Windows(), threading.Lock()
+        self.windows, self._lock = EventWindows(), threading.Lock()
         self._expired = 0.0
-        self.pushes = Pushes(settings, self.windows, clock)
+        self.pushes = PushQueue(settings, self.windows, clock)
         self._watches = [
             PeriodicTask(self.catch_up, READ_INTERVAL, READ_IDLE_INTERVAL),
             PeriodicTask(self.pushes.push, PUSH_INTERVAL, PUSH_IDLE_INTERVAL),

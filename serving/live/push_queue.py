@@ -11,7 +11,7 @@ from itertools import islice
 from typing import Any
 
 from pricebook.config import Settings
-from pricebook.signals import FIGURES, LAST, Event, Place, Windows
+from pricebook.signals import FIGURES, LAST, Event, EventWindows, Place
 from serving.state.online_store import LiveViews, OnlineStoreError
 
 log = logging.getLogger("pricebook.pushes")
@@ -23,14 +23,16 @@ RETRY = 2.0  # seconds until a store that failed is tried again
 MOST = 50_000  # keys of a view that may wait; beyond it a key waits until it is touched again
 
 
-class Pushes:
+class PushQueue:
     """Keys whose figures changed wait here; each push takes the figures as they are by then.
 
     Who holds the lock file pushes. Who gets it, at first or because its holder died, pushes
     everything: it cannot know what the store has missed.
     """
 
-    def __init__(self, settings: Settings, windows: Windows, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, settings: Settings, windows: EventWindows, clock: Callable[[], datetime]
+    ) -> None:
         self._windows, self._clock = windows, clock
         self._views = LiveViews(settings)
         self._lock = (settings.state / "events" / "pushing.lock").open("w")

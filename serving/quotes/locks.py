@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from pydantic_core import from_json, to_json
 
-from serving.quotes.offers import FALLBACKS, Ready, remade
+from serving.quotes.offers import FALLBACKS, RenderedOffer, remade
 
 log = logging.getLogger("pricebook.locks")
 
@@ -25,7 +25,7 @@ Key = tuple[str, str, str, bool | None]  # customer_id, sku, zone, the consent a
 
 
 @dataclass(frozen=True, slots=True)
-class Life:
+class Validity:
     """From when to when quotes stand, to the second, and how that is told and signed in JSON.
 
     It is one for all that are given in a second, for there are many.
@@ -37,27 +37,27 @@ class Life:
     signed: bytes
 
     @classmethod
-    def of(cls, now: datetime, seconds: int) -> Life:
+    def of(cls, now: datetime, seconds: int) -> Validity:
         return _life(int(now.timestamp()), seconds)
 
 
-class Held(NamedTuple):
+class LockedQuote(NamedTuple):
     """A quote as given, without its signature."""
 
     quote_id: bytes
-    ready: Ready
-    life: Life
+    ready: RenderedOffer
+    life: Validity
 
 
 @lru_cache(maxsize=1024)
-def _life(second: int, seconds: int) -> Life:
+def _life(second: int, seconds: int) -> Validity:
     issued_at, expires_at = (datetime.fromtimestamp(at, UTC) for at in (second, second + seconds))
     issued, expires = to_json(issued_at), to_json(expires_at)
     told = b'"issued_at":%b,"expires_at":%b' % (issued, expires)
-    return Life(issued_at, expires_at, told, b"%b,%b" % (issued, expires))
+    return Validity(issued_at, expires_at, told, b"%b,%b" % (issued, expires))
 
 
-def learnt(line: bytes, now: datetime) -> tuple[Key, Held] | None:
+def learnt(line: bytes, now: datetime) -> tuple[Key, LockedQuote] | None:
     """What a line of the quote log says a named shopper holds; None where it is nothing now.
 
     The log of another worker, or of one that was killed, so that a shopper is told the same by all.
@@ -68,37 +68,37 @@ def learnt(line: bytes, now: datetime) -> tuple[Key, Held] | None:
         entry = from_json(line)
         quote, shopper = entry["quote"], entry["shopper"]
         issued_at, expires_at = (datetime.fromisoformat(quote.pop(f"{end}_at")) for end in ENDS)
-        life = Life.of(issued_at, round((expires_at - issued_at).total_seconds()))
+        life = Validity.of(issued_at, round((expires_at - issued_at).total_seconds()))
         if now >= life.expires_at or FALLBACKS.intersection(r["rule"] for r in quote["reasons"]):
             return None
         key = (shopper["customer_id"], quote["sku"], quote["zone"], shopper["asked"])
-        return key, Held(quote.pop("quote_id").encode(), remade(quote), life)
+        return key, LockedQuote(quote.pop("quote_id").encode(), remade(quote), life)
     except (ValueError, KeyError, TypeError) as error:
         why = type(error).__name__  # the line itself may name a shopper
         log.error("A line of the quote log is not a quote (%s). Received: %d bytes", why, len(line))
         return None
 
 
-class Locks:
+class PriceLocks:
     """Quotes in the order they were given; the oldest are let go when there are too many.
 
     Requests and the watch, which learns from other workers, hold quotes in threads of their own.
     """
 
     def __init__(self, most: int = MOST, dropped: Callable[[], None] = lambda: None) -> None:
-        self._held = OrderedDict[Key, Held]()
+        self._held = OrderedDict[Key, LockedQuote]()
         self._most, self._dropped = most, dropped
         self._changing = threading.Lock()
 
     def __len__(self) -> int:
         return len(self._held)
 
-    def held(self, key: Key | None, now: datetime) -> Held | None:
+    def held(self, key: Key | None, now: datetime) -> LockedQuote | None:
         """The quote that still stands, or None; there is none for who has no name."""
         held = self._held.get(key) if key is not None else None
         return held if held is not None and now < held.life.expires_at else None
 
-    def hold(self, given: Iterable[tuple[Key | None, Held]]) -> None:
+    def hold(self, given: Iterable[tuple[Key | None, LockedQuote]]) -> None:
         with self._changing:
             for key, held in given:
                 if key is not None:
@@ -106,7 +106,7 @@ class Locks:
                     self._held.move_to_end(key)
                     self._let_go(held.life.issued_at)
 
-    def learn(self, key: Key, held: Held, now: datetime) -> None:
+    def learn(self, key: Key, held: LockedQuote, now: datetime) -> None:
         """Hold what another worker gave, unless an earlier one stands: so all come to agree.
 
         Of the same second that with the lower id is: ids begin with the instant.
@@ -127,5 +127,5 @@ class Locks:
             self._held.popitem(last=False)
 
 
-def _order(held: Held) -> tuple[datetime, bytes]:
+def _order(held: LockedQuote) -> tuple[datetime, bytes]:
     return held.life.issued_at, held.quote_id

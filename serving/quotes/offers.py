@@ -27,7 +27,7 @@ MOST = 32_768  # offers remembered
 PRIVATE = frozenset({"floor", "choice"})  # fields of an offer that stay inside
 
 
-class Signals(Protocol):
+class LiveSignals(Protocol):
     """What has been heard since the bundle was made, of a sku in its zone."""
 
     def version(self, sku: str, zone: str) -> int: ...
@@ -41,7 +41,7 @@ TELLING = frozenset({"cost", "public_offer", "personal", "model"})  # rules that
 
 
 @dataclass(frozen=True, slots=True)
-class Ready:
+class RenderedOffer:
     """An offer as JSON, without the braces: what a reply says of it, what of that is signed, and
     what the quote log adds."""
 
@@ -53,7 +53,9 @@ class Ready:
     logged: bytes = b""
 
     @classmethod
-    def of(cls, told: Mapping[str, Any], rules: Sequence[str], logged: bytes = b"") -> Ready:
+    def of(
+        cls, told: Mapping[str, Any], rules: Sequence[str], logged: bytes = b""
+    ) -> RenderedOffer:
         """From what a reply says, and the rules among its reasons."""
         return cls(
             told["price"],
@@ -72,12 +74,12 @@ NEVER: Any = (None, None)
 class Offers:
     """The offers of one bundle; they go with it, so no quote mixes two."""
 
-    def __init__(self, bundle: Bundle, signals: Signals) -> None:
+    def __init__(self, bundle: Bundle, signals: LiveSignals) -> None:
         self.bundle = bundle
         self._signals = signals
-        self._known = OrderedDict[Key, tuple[int, Ready]]()
+        self._known = OrderedDict[Key, tuple[int, RenderedOffer]]()
 
-    def of(self, rows: Sequence[int], asked: Sequence[Terms]) -> list[Ready]:
+    def of(self, rows: Sequence[int], asked: Sequence[Terms]) -> list[RenderedOffer]:
         """What is offered on each of these terms for a row of the listings.
 
         A model that fails leaves everything asked for at its list price.
@@ -102,7 +104,7 @@ class Offers:
 
     def listed(
         self, rows: Sequence[int], asked: Sequence[Terms], rule: str, because: str
-    ) -> list[Ready]:
+    ) -> list[RenderedOffer]:
         """Offers at the list price, all for one reason."""
         listings = self._listings(rows)
         told = f"{because}; the list price stands"
@@ -112,7 +114,7 @@ class Offers:
     def _heard(self, row: int) -> int:
         return self._signals.version(*self.bundle.places[row])
 
-    def _decided(self, keys: Sequence[Key]) -> list[Ready]:
+    def _decided(self, keys: Sequence[Key]) -> list[RenderedOffer]:
         listings = self._listings([row for row, _ in keys])
         limits, demand = self.bundle.about.limits, self.bundle.demand
         asked = [terms for _, terms in keys]
@@ -132,14 +134,14 @@ class Offers:
             stock[at] = _either(self._signals.on_hand(*of), np.nan)
         return replace(listings, competitor_price=rival, on_hand=stock)
 
-    def _remember(self, missing: dict[Key, int], fresh: dict[Key, Ready]) -> None:
+    def _remember(self, missing: dict[Key, int], fresh: dict[Key, RenderedOffer]) -> None:
         for key, version in missing.items():
             if key[1].arm.draw is None:
                 self._known[key] = (version, fresh[key])
         while len(self._known) > MOST:
             self._known.popitem(last=False)
 
-    def _ready(self, offer: Offer, on: Terms, features: dict[str, Any]) -> Ready:
+    def _ready(self, offer: Offer, on: Terms, features: dict[str, Any]) -> RenderedOffer:
         about = self.bundle.about
         told = {name: getattr(offer, name) for name in offer.__slots__ if name not in PRIVATE}
         told |= {
@@ -153,7 +155,7 @@ class Offers:
         logged: dict[str, Any] = {"choice": offer.choice, "terms": terms, "features": features}
         logged |= {"verdict": about.built_from}
         more = b'"floor":%b},%b' % (to_json(offer.floor), _inside(logged))
-        return Ready.of(told, [reason.rule for reason in offer.reasons], more)
+        return RenderedOffer.of(told, [reason.rule for reason in offer.reasons], more)
 
 
 def features(listings: Listings) -> list[dict[str, Any]]:
@@ -163,14 +165,14 @@ def features(listings: Listings) -> list[dict[str, Any]]:
     return [dict(zip(known, row, strict=True)) for row in rows]
 
 
-def remade(quote: dict[str, Any]) -> Ready:
+def remade(quote: dict[str, Any]) -> RenderedOffer:
     """The offer of a quote as the log has it, without its id and instants."""
     told = {name: value for name, value in quote.items() if name not in PRIVATE}
-    return _same(Ready.of(told, [reason["rule"] for reason in quote["reasons"]]))
+    return _same(RenderedOffer.of(told, [reason["rule"] for reason in quote["reasons"]]))
 
 
 @lru_cache(maxsize=4_096)
-def _same(ready: Ready) -> Ready:
+def _same(ready: RenderedOffer) -> RenderedOffer:
     """The first that is equal: many shoppers hold one offer, which is kept once."""
     return ready
 

@@ -14,13 +14,13 @@ from pydantic_core import to_json
 
 from pricebook.pricing.arms import CANARY, assign
 from pricebook.pricing.quote import Shopper, Terms, terms
-from pricebook.signals import Windows
+from pricebook.signals import EventWindows
 from serving.http.errors import RequestError
 from serving.http.schemas import QuoteRequest
 from serving.quotes.bundle import Bundle
-from serving.quotes.locks import Held, Key, Life, Locks, learnt
+from serving.quotes.locks import Key, LockedQuote, PriceLocks, Validity, learnt
 from serving.quotes.lookup import rows_of
-from serving.quotes.offers import FALLBACKS, Offers, Ready
+from serving.quotes.offers import FALLBACKS, Offers, RenderedOffer
 from serving.quotes.signing import KeyRing
 from serving.state.champion import Champion
 from serving.state.daily_log import DailyLog
@@ -35,7 +35,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Desk:
+class Quoter:
     """Handlers requests from the champion in service.
 
     `switch` says why everything is at its list price, or None; `count` and `unlogged` tell the
@@ -49,10 +49,10 @@ class Desk:
     keys: Callable[[], KeyRing]
     clock: Callable[[], datetime]
     switch: Callable[[], str | None] = lambda: None
-    count: Callable[[Sequence[Ready]], None] = lambda ready: None
+    count: Callable[[Sequence[RenderedOffer]], None] = lambda ready: None
     unlogged: Callable[[int], None] = lambda quotes: None
-    locks: Locks = field(default_factory=Locks)
-    windows: Windows = field(default_factory=Windows)
+    locks: PriceLocks = field(default_factory=PriceLocks)
+    windows: EventWindows = field(default_factory=EventWindows)
 
     async def quotes(self, asked: Sequence[QuoteRequest]) -> list[bytes]:
         """Signed quotes as JSON, in the order asked; each is in the log before anybody sees it.
@@ -69,7 +69,7 @@ class Desk:
         known, broken = await self._known(asked)
         locks = [_lock(one, offers.bundle, row) for one, row in zip(asked, rows, strict=True)]
         held = [None if stopped else self.locks.held(lock, now) for lock in locks]
-        given: dict[Key | None, Held] = {}
+        given: dict[Key | None, LockedQuote] = {}
         if new := _first(held, locks):
             default = offers.bundle.about.limits.consent_default
             fresh = _Fresh(_only(new, asked), _only(new, rows), known, now, default)
@@ -93,7 +93,9 @@ class Desk:
                 self.locks.learn(*found, now)
         return worked
 
-    def _given(self, offers: Offers, fresh: _Fresh, stopped: str | None, broken: str) -> list[Held]:
+    def _given(
+        self, offers: Offers, fresh: _Fresh, stopped: str | None, broken: str
+    ) -> list[LockedQuote]:
         """New quotes: decided, logged and counted.
 
         Nothing is waited for, so a shopper who asks twice at once is told the same.
@@ -105,8 +107,10 @@ class Desk:
             ready = offers.listed(fresh.rows, on, "online_store", broken)
         else:
             ready = self._offered(offers, fresh.rows, on)
-        life = Life.of(fresh.now, offers.bundle.about.limits.ttl_seconds)
-        held = [Held(*one, life) for one in zip(_ids(len(ready), fresh.now), ready, strict=True)]
+        life = Validity.of(fresh.now, offers.bundle.about.limits.ttl_seconds)
+        held = [
+            LockedQuote(*one, life) for one in zip(_ids(len(ready), fresh.now), ready, strict=True)
+        ]
         shadow = self._shadow(offers.bundle, fresh.rows, on)
         heard = self._heard(offers.bundle, fresh)
         self._log(map(_line, held, fresh.asked, fresh.who, shadow, heard), held, fresh.now)
@@ -139,7 +143,9 @@ class Desk:
             found.append(terms(one.shopper, fresh.consent_default, arm))
         return found
 
-    def _offered(self, offers: Offers, rows: Sequence[int], on: Sequence[Terms]) -> list[Ready]:
+    def _offered(
+        self, offers: Offers, rows: Sequence[int], on: Sequence[Terms]
+    ) -> list[RenderedOffer]:
         """From the champion; in the canary arm from the challenger, where it lists the sku."""
         ready = offers.of(rows, on)
         for at, one in enumerate(on):
@@ -155,7 +161,7 @@ class Desk:
         said = (self._challenged(bundle, *one) for one in zip(rows, usual, strict=True))
         return [None if ready is None else ready.price for ready in said]
 
-    def _challenged(self, bundle: Bundle, row: int, on: Terms) -> Ready | None:
+    def _challenged(self, bundle: Bundle, row: int, on: Terms) -> RenderedOffer | None:
         """The challenger's offer; None where there is no challenger, or it lists no such sku."""
         challenger = self.challenger.in_service
         if challenger is None:
@@ -177,7 +183,7 @@ class Desk:
             for sku, shopper in found
         ]
 
-    def _log(self, lines: Iterable[bytes], held: Sequence[Held], at: datetime) -> None:
+    def _log(self, lines: Iterable[bytes], held: Sequence[LockedQuote], at: datetime) -> None:
         try:
             self.journal.append(lines, at)
         except OSError as error:
@@ -232,7 +238,7 @@ def _few(asked: Sequence[QuoteRequest], bundle: Bundle) -> None:
         raise RequestError(413, "too_many", detail, len(asked))
 
 
-def _first(held: Sequence[Held | None], locks: Sequence[Key | None]) -> list[int]:
+def _first(held: Sequence[LockedQuote | None], locks: Sequence[Key | None]) -> list[int]:
     """Where nothing is held, and nobody asks for the same before in this batch."""
     first: dict[Key, int] = {}
     return [
@@ -268,19 +274,21 @@ def _ids(count: int, now: datetime) -> list[bytes]:
     return [microsecond + text[at : at + 18] for at in range(0, len(text), 18)]
 
 
-def _signed(held: Held, ring: KeyRing) -> bytes:
+def _signed(held: LockedQuote, ring: KeyRing) -> bytes:
     """The reply, whose signature covers what a shopper sees of it."""
     ready = held.ready
     text = b'["%b",%b,%b]' % (held.quote_id, ready.signed, held.life.signed)
     return b'{%b,%b,"signature":"%b"}' % (_head(held), ready.told, ring.sign(text).encode())
 
 
-def _line(held: Held, asked: QuoteRequest, who: Who, shadow: int | None, heard: bytes) -> bytes:
+def _line(
+    held: LockedQuote, asked: QuoteRequest, who: Who, shadow: int | None, heard: bytes
+) -> bytes:
     ready, unserved = held.ready, b"null" if shadow is None else b"%d" % shadow
     quote = b"%b,%b,%b" % (_head(held), ready.told, ready.logged)
     asking = b'"shopper":%b,"quantity":%d' % (who.told, asked.quantity)
     return b'{"quote":{%b,%b,"shadow":%b,"heard":%b}\n' % (quote, asking, unserved, heard)
 
 
-def _head(held: Held) -> bytes:
+def _head(held: LockedQuote) -> bytes:
     return b'"quote_id":"%b",%b' % (held.quote_id, held.life.told)

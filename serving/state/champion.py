@@ -11,7 +11,7 @@ from pathlib import Path
 from pricebook.errors import PricebookError
 from serving.http.errors import RequestError
 from serving.quotes import bundle as bundles
-from serving.quotes.offers import Offers, Signals
+from serving.quotes.offers import LiveSignals, Offers
 
 log = logging.getLogger("pricebook.champion")
 
@@ -34,7 +34,7 @@ class Champion:
     def __init__(
         self,
         folder: Path,
-        signals: Signals,
+        signals: LiveSignals,
         packed_bundle: Path | None = None,
         on_swap: Callable[[str], None] = lambda outcome: None,
         unload_when_removed: bool = False,

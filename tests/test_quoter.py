@@ -11,8 +11,8 @@ from test_service import BOOK, _bundle, _online_store
 from pricebook.config import Settings
 from pricebook.signals import Event
 from serving.http.schemas import QuoteRequest
-from serving.live.live_features import Live
-from serving.quotes.quoter import Desk
+from serving.live.live_features import LiveFeatures
+from serving.quotes.quoter import Quoter
 from serving.quotes.signing import load
 from serving.state.champion import Champion
 from serving.state.daily_log import DailyLog
@@ -65,12 +65,12 @@ class Shop:
     def __init__(self, settings, clock=None, writer="1", **more):
         self.clock = clock or Clock()
         self.settings = settings
-        self.live = Live(settings, clock=self.clock)
+        self.live = LiveFeatures(settings, clock=self.clock)
         self.journal = DailyLog(settings.quote_log, "quotes", writer)
         ring = load(settings, START - timedelta(hours=1))
         shoppers = ShopperStore(settings)
         shoppers.probe()  # the first look-up opens the store, which takes longer than any may
-        self.desk = Desk(
+        self.desk = Quoter(
             Champion(settings.bundle, self.live.windows),
             Champion(settings.challenger, self.live.windows, unload_when_removed=True),
             shoppers,
