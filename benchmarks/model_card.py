@@ -15,7 +15,7 @@ from benchmarks.report import PAGE, format_value, load_results
 from models.demand.grid import COVARIATES, STATIC
 from models.response.controls import PROMOTION
 from models.response.network import COLUMNS
-from pipelines.materialize import feature_repo
+from pipelines.feature_store import feature_repo
 from pricebook.files import atomic_path
 
 CARD = PAGE.parent / "model-card.md"

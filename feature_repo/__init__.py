@@ -1,1 +1,1 @@
-"""What Feast knows of the feature files: entities, views and services. Nobody imports this."""
+"""The entities, views and services that Feast registers. Run by path; nobody imports this."""

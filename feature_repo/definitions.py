@@ -1,8 +1,10 @@
-"""Feast's view of the feature files. One module: Feast imports a repo's files by bare name.
+"""Feast's entities, views and services over the feature files.
 
-`definitions(folder)` is for any home; the stages call it. At module level are those of the default
-home, for Feast's own command line. Every feature a model or a quote may read is listed here, and
-none is a protected attribute. The live views are pushed by the service as events come in.
+The stages call `definitions(folder)` for a home. The module also defines those of the default home,
+for Feast's own command line. Feast imports the files of a repo by bare name, so this is one module.
+
+Every feature that a model or a quote may read is listed here. None is a protected attribute. The
+service pushes the live views as events come in.
 """
 
 from __future__ import annotations
@@ -70,9 +72,9 @@ def _entity(name: str, description: str) -> Entity:
     return Entity(name=name, join_keys=[name], value_type=ValueType.STRING, description=description)
 
 
-SKU = _entity("sku", "what is sold")
-ZONE = _entity("zone", "where it is priced; 'all' unless the shop prices by zone")
-SEGMENT = _entity("segment", "a group of shoppers with like habits")
+SKU = _entity("sku", "a product that the shop sells")
+ZONE = _entity("zone", "a price zone; 'all' unless the shop prices by zone")
+SEGMENT = _entity("segment", "a group of shoppers with similar purchase habits")
 SHOPPER = _entity("customer_id", "a shopper")
 
 
@@ -91,25 +93,25 @@ def _schema(entities: list[Entity], features: dict[str, Any]) -> list[Field]:
 
 
 def _view(
-    name: str, folder: Path, entities: list[Entity], features: dict[str, Any], meaning: str
+    name: str, folder: Path, entities: list[Entity], features: dict[str, Any], description: str
 ) -> FeatureView:
     schema, source = _schema(entities, features), _file(name, folder)
     return FeatureView(
-        name=name, entities=entities, schema=schema, source=source, description=meaning
+        name=name, entities=entities, schema=schema, source=source, description=description
     )
 
 
 def _live(
-    name: str, folder: Path, entities: list[Entity], features: dict[str, Any], meaning: str
+    name: str, folder: Path, entities: list[Entity], features: dict[str, Any], description: str
 ) -> FeatureView:
-    """A view that is pushed; its file is only what Feast asks for, and is never written."""
+    """A view that is pushed. Feast requires a file for it, which nobody writes."""
     return FeatureView(
         name=name,
         entities=entities,
         schema=_schema(entities, features),
         source=PushSource(name=f"{name}_push", batch_source=_file(name, folder)),
         ttl=timedelta(seconds=DAY.seconds * DAY.buckets),
-        description=meaning,
+        description=description,
     )
 
 
@@ -117,17 +119,21 @@ def definitions(folder: Path) -> dict[str, Entity | FeatureView | FeatureService
     """Entities, views and services over the feature files in a folder, by name."""
     segments = {**SEGMENT_FEATURES, "sku_segment_at": UnixTimestamp}
     views = {
-        "sku_period": _view("sku_period", folder, [SKU, ZONE], PERIOD_FEATURES, "a period's sales"),
-        "sku": _view("sku", folder, [SKU, ZONE], SKU_FEATURES, "a sku when a period ends"),
+        "sku_period": _view(
+            "sku_period", folder, [SKU, ZONE], PERIOD_FEATURES, "the sales of a period"
+        ),
+        "sku": _view("sku", folder, [SKU, ZONE], SKU_FEATURES, "a sku at the end of a period"),
         "sku_segment": _view(
             "sku_segment", folder, [SKU, ZONE, SEGMENT], segments, "a sku in a segment"
         ),
-        "shopper": _view("shopper", folder, [SHOPPER], SHOPPER_FEATURES, "a shopper's own orders"),
+        "shopper": _view(
+            "shopper", folder, [SHOPPER], SHOPPER_FEATURES, "what the orders of a shopper say"
+        ),
     }
     live = {
-        "sku_live": _live("sku_live", folder, [SKU, ZONE], SKU_LIVE, "what a sku is met with now"),
+        "sku_live": _live("sku_live", folder, [SKU, ZONE], SKU_LIVE, "recent events of a sku"),
         "shopper_live": _live(
-            "shopper_live", folder, [SHOPPER], SHOPPER_LIVE, "what a shopper does now"
+            "shopper_live", folder, [SHOPPER], SHOPPER_LIVE, "recent events of a shopper"
         ),
     }
     entities = {"sku_entity": SKU, "zone": ZONE, "segment": SEGMENT, "shopper_entity": SHOPPER}
@@ -137,7 +143,7 @@ def definitions(folder: Path) -> dict[str, Entity | FeatureView | FeatureService
 def _services(
     sku_period: FeatureView, sku: FeatureView, sku_segment: FeatureView, shopper: FeatureView
 ) -> dict[str, FeatureService]:
-    """demand reads the panel, response a sku in a segment, quote a sku and a shopper."""
+    """demand reads the panel; response a sku in a segment; quote a sku and a shopper."""
     described = sku[[*DESCRIPTION, *TRAILING]]
     features = {
         "demand": [sku_period, described],
@@ -147,5 +153,5 @@ def _services(
     return {name: FeatureService(name=name, features=parts) for name, parts in features.items()}
 
 
-# What `feast apply` registers: feature_store.yaml is that of the default home, and so are these.
+# What `feast apply` registers, for the default home of feature_store.yaml.
 globals().update(definitions(Settings(home=REPO_ROOT).features))

@@ -106,9 +106,11 @@ def _record(verdict: dict[str, Any], settings: Settings, registry: Registry) -> 
 
 def _parity_check(as_of: date, params: Params, settings: Settings) -> GateCheck:
     from pipelines.checks.parity import parity
-    from pipelines.materialize import open_store
+    from pipelines.feature_store import open_store
 
     found = parity(open_store(settings), as_of, params.gate.parity_sample, params.train.seed)
     mismatches = float(len(found["mismatched"]))
-    what = f"of {found['compared']} values compared, those that differ offline and online"
+    gaps = found["not_covered"]
+    scope = f"values compared (not covered: {', '.join(gaps)})" if gaps else "values compared"
+    what = f"of {found['compared']} {scope}, those that differ offline and online"
     return at_most("feature_parity", mismatches, 0, what)

@@ -1,30 +1,17 @@
-"""materialize: the latest features of active skus and shoppers, pushed to the online store.
-
-Also the one place that opens the feature store, joins it point in time for training, and compares
-what it serves offline and online.
-"""
+"""materialize: the latest features of active skus and shoppers → the online store."""
 
 from __future__ import annotations
 
 import logging
-import runpy
-import tempfile
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pricebook.config import REPO_ROOT, Params, Settings, cutoff
-from pricebook.errors import EmptyHistory, LeakageError
-from pricebook.feature_store import (
-    online_settings,
-    quick_feast_import,
-    registry_settings,
-    store_folder,
-)
-from pricebook.files import atomic_path, read_json, write_json
+from pipelines.feature_store import KEYS, open_store, pushed_keys_file, register
+from pricebook.config import Params, Settings, cutoff
+from pricebook.errors import EmptyHistory
+from pricebook.feature_store import store_folder
+from pricebook.files import atomic_path, write_json
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -33,76 +20,18 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("pricebook.materialize")
 
-JOIN_MEMORY = "600MB"  # of a historical join; beyond it, DuckDB spills to disk
-
-KEYS = {
-    "sku_period": ("sku", "zone"),
-    "sku": ("sku", "zone"),
-    "sku_segment": ("sku", "zone", "segment"),
-    "shopper": ("customer_id",),
-}
-LIVE = ("sku_live", "shopper_live")  # pushed by the price service
-SERVICES = {
-    "demand": ("sku_period",),
-    "response": ("sku_segment",),
-    "quote": ("sku", "shopper"),
-}
 PERIOD_DAYS = {"day": 1, "week": 7, "month": 31}
 
 
-def open_store(settings: Settings) -> FeatureStore:
-    """The home's feature store; registered anew if it is another home's, or lacks a view."""
-    with quick_feast_import():
-        from feast import FeatureStore
-
-    # Ibis calls a DuckDB method that says it will go; that is theirs to mend, and fills the logs.
-    warnings.filterwarnings("ignore", "fetch_arrow_table", DeprecationWarning)
-    store_folder(settings).mkdir(parents=True, exist_ok=True)
-    store = FeatureStore(config=_config(settings))
-    if not _is_registered(store, settings):
-        register(store, settings)
-    return store
-
-
-def _is_registered(store: FeatureStore, settings: Settings) -> bool:
-    every: list[Any] = store.list_data_sources()
-    sources = [source for source in every if source.name == "sku_period_file"]
-    wanted = str(settings.features / "sku_period.parquet")
-    views = {view.name for view in store.list_feature_views()}
-    complete = views.issuperset([*KEYS, *LIVE]) and bool(store.list_feature_services())
-    return complete and [source.path for source in sources] == [wanted]
-
-
-def register(store: FeatureStore, settings: Settings) -> None:
-    """Register entities, views and services over this home's feature files."""
-    definitions = feature_repo()["definitions"]
-    store.apply(list(definitions(settings.features).values()))
-
-
-def feature_repo() -> dict[str, Any]:
-    """The names that feature_repo/definitions.py defines. Feast runs it by path, and so do we."""
-    return runpy.run_path(str(REPO_ROOT / "feature_repo" / "definitions.py"))
-
-
-def _config(settings: Settings) -> Any:
-    from feast.repo_config import RepoConfig
-
-    return RepoConfig(
-        project="pricebook",
-        provider="local",
-        registry=registry_settings(settings),
-        offline_store={"type": "duckdb"},
-        online_store=online_settings(settings),
-        entity_key_serialization_version=3,
-        repo_path=store_folder(settings),
-    )
-
-
 def materialize(as_of: date, params: Params, settings: Settings) -> dict[str, int]:
-    """Push the latest features known at `as_of`; the number of keys for each view.
+    """Push the latest features known at `as_of` to the online store.
 
-    A sku or shopper idle for longer than `materialize.active_periods` is not pushed, and one that
-    was pushed before and has gone idle since is pushed with nulls, so no stale figure is served.
+    A sku or shopper without a sale in the last `materialize.active_periods` is not pushed. If an
+    earlier run pushed it, this one overwrites its features with nulls, so that the service never
+    reads stale ones.
+
+    Returns:
+        the number of keys pushed to each view.
 
     Raises:
         EmptyHistory: there are no feature files, or no row in them was known at the cut-off.
@@ -119,11 +48,16 @@ def materialize(as_of: date, params: Params, settings: Settings) -> dict[str, in
 
 
 def _active(features: Path, params: Params, instant: datetime) -> dict[str, pd.DataFrame]:
-    """The latest row of each key that sold, or bought, in the last active periods."""
+    """The latest rows of each view, of skus and shoppers with a sale in the last periods."""
     import ibis
 
     con = ibis.duckdb.connect()
     latest = {view: _latest(con, features, view, instant) for view in KEYS}
+    if not latest["sku"].count().execute():
+        con.disconnect()
+        raise EmptyHistory(
+            f"{features} has no feature known at the cut-off. Received: {instant.isoformat()}"
+        )
     periods = params.materialize.active_periods
     sku, shopper = latest["sku"], latest["shopper"]
     sku = sku.filter(sku.periods_since_sale < periods)
@@ -132,12 +66,13 @@ def _active(features: Path, params: Params, instant: datetime) -> dict[str, pd.D
     }
     days = periods * PERIOD_DAYS[params.shop.grain]
     latest["shopper"] = shopper.filter(shopper.recency_days <= days)
-    found = {view: table.to_pyarrow() for view, table in latest.items()}
+    tables = {view: table.to_pyarrow() for view, table in latest.items()}
     con.disconnect()
-    return {view: rows.to_pandas(types_mapper=_nullable) for view, rows in found.items()}
+    return {view: rows.to_pandas(types_mapper=_nullable) for view, rows in tables.items()}
 
 
 def _latest(con: Any, features: Path, view: str, instant: datetime) -> ir.Table:
+    """The last row of each key of a view that was known at an instant."""
     import ibis
 
     rows = con.read_parquet(features / f"{view}.parquet", table_name=view)
@@ -148,7 +83,7 @@ def _latest(con: Any, features: Path, view: str, instant: datetime) -> ir.Table:
 
 
 def _nullable(kind: Any) -> Any:
-    """Integers and booleans that may be null stay what they are."""
+    """The pandas type that keeps integers and booleans with nulls as they are."""
     import pandas as pd
     import pyarrow as pa
 
@@ -158,107 +93,41 @@ def _nullable(kind: Any) -> Any:
 def _push(
     store: FeatureStore, view: str, settings: Settings, rows: pd.DataFrame, instant: datetime
 ) -> int:
-    """Write a view's rows, and nulls for the keys written before that are not among them."""
+    """Write a view's rows, and nulls for the keys of earlier runs that are not among them."""
     import pandas as pd
 
-    record = store_folder(settings) / f"{view}.pushed.parquet"
-    keys = list(KEYS[view])
-    before = pd.read_parquet(record) if record.exists() else rows[keys].iloc[:0]
-    every = pd.concat([before, rows[keys]]).drop_duplicates()
-    _write_keys(record, every)  # a killed run must not forget what it may have written
-    retired = every.merge(rows[keys], how="left", indicator=True)
-    retired = retired.loc[retired["_merge"] == "left_only", keys]
-    retired = retired.assign(event_timestamp=instant, created_timestamp=instant)
+    record = pushed_keys_file(store_folder(settings), view)
+    keys = rows[list(KEYS[view])]
+    before = pd.read_parquet(record) if record.exists() else keys.iloc[:0]
+    both = pd.concat([before, keys]).drop_duplicates()
+    # First the keys of both runs: if this run is killed, the next one still retires all of them.
+    _write_keys(record, both)
+    marked = both.merge(keys, how="left", indicator=True)
+    retired = marked.loc[marked["_merge"] == "left_only", list(keys)]
     if rows.empty and retired.empty:
         log.warning("%s: no key is active; nothing pushed.", view)
         return 0
-    store.write_to_online_store(
-        view, pd.concat([rows, retired.astype(rows.dtypes[retired.columns])])
-    )
-    _write_keys(record, rows[keys])
+    retired = retired.assign(event_timestamp=instant, created_timestamp=instant)
+    _write(store, view, rows, retired)
+    _write_keys(record, keys)
     log.info("%s: %s keys pushed, %s retired.", view, f"{len(rows):,}", f"{len(retired):,}")
     return len(rows)
+
+
+def _write(store: FeatureStore, view: str, rows: pd.DataFrame, retired: pd.DataFrame) -> None:
+    """Write rows, and retired keys with null features."""
+    import pandas as pd
+
+    if len(rows):
+        retired = retired.astype(rows.dtypes[retired.columns])
+        store.write_to_online_store(view, pd.concat([rows, retired]))
+        return
+    # write_to_online_store skips a frame without any feature value. Call its provider instead.
+    nulls = retired.reindex(columns=rows.columns).astype(object)
+    nulls = nulls.where(nulls.notna(), None)
+    store._get_provider().ingest_df(store.get_feature_view(view), nulls)
 
 
 def _write_keys(path: Path, keys: pd.DataFrame) -> None:
     with atomic_path(path) as partial:
         keys.to_parquet(partial, index=False)
-
-
-def training_frame(store: FeatureStore, service: str, entity_df: pd.DataFrame) -> pd.DataFrame:
-    """The features of a service for each entity row, as known at its event_timestamp.
-
-    Rows recorded after the instant asked for are left out wherever that can be told. Feature files
-    are rebuilt whole, so all their rows are recorded at one cut-off: a join that asks only at or
-    after it filters by that too; a join over the past relies on event_timestamp alone, which is
-    when a row's last input was known.
-
-    Args:
-        entity_df: the service's keys, event_timestamp (UTC), and any other column to keep.
-
-    Raises:
-        LeakageError: the join gave a row known only after the instant asked for.
-    """
-    recorded = _manifest(store)["cutoff"]
-    asked = entity_df["event_timestamp"]
-    after = bool((asked >= datetime.fromisoformat(recorded)).all())
-    with _bounded_joins():
-        frame: pd.DataFrame = store.get_historical_features(
-            entity_df=entity_df,
-            features=store.get_feature_service(service),
-            filter_by_created_timestamp=after,
-        ).to_df()
-    known_at = [column for column in frame.columns if column.endswith("_at")]
-    for column in known_at:
-        _refuse_future(frame, column)
-    return frame.drop(columns=known_at)
-
-
-@contextmanager
-def _bounded_joins() -> Iterator[None]:
-    """Feast joins in Ibis' default backend, which would else take what memory there is.
-
-    Each process spills into a folder of its own: two trainings join side by side.
-    """
-    import ibis
-
-    before = ibis.options.default_backend
-    with tempfile.TemporaryDirectory(prefix="pricebook-spill-") as spill:
-        backend = ibis.duckdb.connect(memory_limit=JOIN_MEMORY, temp_directory=spill)
-        ibis.set_backend(backend)
-        try:
-            yield
-        finally:
-            ibis.options.default_backend = before
-            backend.disconnect()
-
-
-def _refuse_future(frame: pd.DataFrame, column: str) -> None:
-    late = frame[frame[column] > frame["event_timestamp"]]
-    if len(late):
-        row = late.iloc[0]
-        raise LeakageError(
-            f"{len(late)} rows have features known only after the instant asked for, "
-            f"{row['event_timestamp']}. Received: {column} {row[column]}"
-        )
-
-
-def _manifest(store: FeatureStore) -> dict[str, Any]:
-    """The manifest beside the files the store reads."""
-    source: Any = store.get_feature_view("sku_period").batch_source
-    found: dict[str, Any] = read_json(Path(source.path).parent / "manifest.json")
-    return found
-
-
-def online_rows(
-    store: FeatureStore, service: str, entity_rows: Sequence[dict[str, str]]
-) -> list[dict[str, Any]]:
-    """What the online store serves for each entity row; null where it has nothing."""
-    features = store.get_feature_service(service)
-    found = store.get_online_features(features=features, entity_rows=list(entity_rows)).to_dict()
-    return [{name: found[name][n] for name in found} for n in range(len(entity_rows))]
-
-
-def store_timezone(store: FeatureStore) -> str:
-    """The shop's time zone, as the features were built with."""
-    return str(_manifest(store)["timezone"])

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from pipelines.evaluation.panel import panel
+from pipelines.feature_store import SERVICES, open_store
 from pipelines.featurize import featurize
-from pipelines.materialize import SERVICES, open_store
 from pricebook.config import Demand, Response, Settings
 
 AS_OF = date(2018, 1, 1)

@@ -21,7 +21,7 @@ ids = count()
 @pytest.fixture(scope="module")
 def registered(tmp_path_factory):
     """A home whose feature store knows its views, and nothing else."""
-    from pipelines.materialize import open_store
+    from pipelines.feature_store import open_store
 
     settings = Settings(home=tmp_path_factory.mktemp("registered"))
     open_store(settings)
@@ -76,7 +76,7 @@ def wait(condition, patience=30):
 
 
 def online(settings, view, *features, **key):
-    from pipelines.materialize import open_store
+    from pipelines.feature_store import open_store
 
     asked = [f"{view}:{name}" for name in features]
     found = open_store(settings).get_online_features(features=asked, entity_rows=[key]).to_dict()
@@ -277,7 +277,7 @@ def test_figures_wait_for_a_store_that_fails_and_events_do_not(fail, why, stored
 
 
 def test_a_store_without_live_views_is_said(stored, worker):
-    from pipelines.materialize import open_store
+    from pipelines.feature_store import open_store
 
     store = open_store(stored)
     for view in ("sku_live", "shopper_live"):
@@ -289,7 +289,7 @@ def test_a_store_without_live_views_is_said(stored, worker):
 
 
 def test_materializing_registers_the_live_views_where_they_are_missing(stored):
-    from pipelines.materialize import open_store
+    from pipelines.feature_store import open_store
 
     open_store(stored).delete_feature_view("sku_live")
     assert "sku_live" in {view.name for view in open_store(stored).list_feature_views()}

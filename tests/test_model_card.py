@@ -3,7 +3,7 @@
 from benchmarks.model_card import CARD, card
 from benchmarks.report import load_results
 from models.demand.grid import COVARIATES, STATIC
-from pipelines.materialize import feature_repo
+from pipelines.feature_store import feature_repo
 
 
 def test_the_card_is_what_the_code_and_the_results_say():

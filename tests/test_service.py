@@ -97,7 +97,7 @@ def _about(folder, version):
 
 
 def _online_store(settings):
-    from pipelines.materialize import open_store
+    from pipelines.feature_store import open_store
 
     settings.features.mkdir(parents=True)
     ids = ["ann", "bob", "cid"]

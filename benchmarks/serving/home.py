@@ -119,7 +119,7 @@ def _panel(book: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 def _online_store(settings: Settings) -> None:
     """Shoppers of both segments. Seven in ten have consented to personal offers."""
-    from pipelines.materialize import open_store
+    from pipelines.feature_store import open_store
 
     settings.features.mkdir(parents=True)
     now, numbers = datetime.now(UTC), np.arange(SHOPPERS)

@@ -97,7 +97,7 @@ def _folder(settings: Settings) -> Path:
 def _join(as_of: date, params: Params, settings: Settings) -> pd.DataFrame:
     import pandas as pd
 
-    from pipelines.materialize import open_store, training_frame
+    from pipelines.feature_store import open_store, training_frame
 
     keys = ["sku", "zone", "period", "event_timestamp"]
     rows = read_features("sku_period", settings, keys)
