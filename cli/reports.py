@@ -30,11 +30,11 @@ def backtest(
 
     Every method forecasts from several cut-offs, and reads only what was known then.
     """
-    from pipelines.reports.backtest import Asked
+    from pipelines.reports.backtest import BacktestSpec
     from pipelines.reports.backtest import backtest as run
 
     day, params, settings = stage_inputs(as_of)
-    spec = Asked(origins, horizon, max_series, ets_series)
+    spec = BacktestSpec(origins, horizon, max_series, ets_series)
     report = run(day, with_level(level, params), settings, spec)
     cutoffs = ", ".join(report["origins"])
     title = f"{report['series']:,} series, {report['horizon']} periods ahead of {cutoffs}"

@@ -1,8 +1,7 @@
-"""The champion as the service reads it: put into service, kept, taken back, and tried beside.
+"""The champion's bundle: put it into service, roll it back, and try a challenger as a canary.
 
-Every bundle that was promoted is kept for a while under what it was built from, so the champion
-before can be put back as it was, and a past quote decided anew from what decided it
-(`pipelines.reports.replay`).
+Each promoted bundle is stored for a while. So the previous champion can be served again as it was,
+and `pipelines.reports.replay` can decide a past quote again with the bundle that decided it.
 """
 
 from __future__ import annotations
@@ -20,91 +19,112 @@ from pricebook.files import atomic_dir, atomic_path, read_json
 
 log = logging.getLogger("pricebook.champion")
 
-KEPT = 10  # promoted bundles
+STORED_BUNDLES = 10
 
 
 def put_in_service(bundle: Path, settings: Settings) -> None:
-    """Keep a bundle, and let the service read it."""
-    _keep(bundle, settings)
-    with atomic_dir(settings.bundle) as partial:
-        shutil.copytree(bundle, partial, dirs_exist_ok=True)
+    """Store a bundle, and make it the one that the service reads."""
+    _store(bundle, settings)
+    _replace(settings.bundle, bundle)
 
 
-def _keep(bundle: Path, settings: Settings) -> None:
-    name = read_json(bundle / "bundle.json")["built_from"]
-    with atomic_dir(settings.bundles / name) as partial:
-        shutil.copytree(bundle, partial, dirs_exist_ok=True)
-    for folder in _newest_first(settings)[KEPT:]:
+def _store(bundle: Path, settings: Settings) -> None:
+    _replace(settings.bundles / read_json(bundle / "bundle.json")["built_from"], bundle)
+    for folder in _newest_first(settings)[STORED_BUNDLES:]:
         shutil.rmtree(folder)
 
 
+def _replace(folder: Path, bundle: Path) -> None:
+    with atomic_dir(folder) as partial:
+        shutil.copytree(bundle, partial, dirs_exist_ok=True)
+
+
 def _newest_first(settings: Settings) -> list[Path]:
-    kept = settings.bundles.glob("[!.]*")
-    return sorted(kept, key=lambda folder: folder.stat().st_mtime_ns, reverse=True)
+    folders = settings.bundles.glob("[!.]*")
+    return sorted(folders, key=lambda folder: folder.stat().st_mtime_ns, reverse=True)
 
 
 def rollback(settings: Settings) -> dict[str, Any]:
-    """Make the champion before the champion again, in the registry and in the service.
+    """Make the previous champion the champion again, in the service and in the registry.
+
+    Returns:
+        champion and previous (model name to version), and the name of the bundle.
 
     Raises:
-        ServiceError: there is none before, or its bundle is not kept any more.
+        ServiceError: there is no previous champion, or its bundle is not stored any more.
     """
     from models.registry import CHAMPION, PREVIOUS, Registry
 
     registry = Registry(settings)
-    before, now = registry.aliased(PREVIOUS), registry.aliased(CHAMPION)
-    if not before:
-        raise ServiceError(f"There is no champion before this one. Received: champion {now}")
-    bundle = _kept(before, settings)
-    registry.promote(before)
-    with atomic_dir(settings.bundle) as partial:
-        shutil.copytree(bundle, partial, dirs_exist_ok=True)
-    bundle.touch()  # of those kept it is the newest again
-    log.info("Champion is %s again.", before)
-    return {"champion": before, "previous": now, "bundle": bundle.name}
+    previous, champion = registry.aliased(PREVIOUS), registry.aliased(CHAMPION)
+    if not previous:
+        raise ServiceError(
+            "There is no previous champion to roll back to. "
+            f"Received: champion {champion or 'none'}"
+        )
+    bundle = _stored_bundle(previous, settings)
+    # The registry moves last: if the process is killed before, running it again completes it.
+    _replace(settings.bundle, bundle)
+    registry.promote(previous)
+    bundle.touch()  # the newest of the stored bundles again
+    log.info("Champion is %s again.", previous)
+    return {"champion": previous, "previous": champion, "bundle": bundle.name}
 
 
-def _kept(pair: Mapping[str, str], settings: Settings) -> Path:
+def _stored_bundle(pair: Mapping[str, str], settings: Settings) -> Path:
     for folder in _newest_first(settings):
         models = read_json(folder / "bundle.json")["models"]
         if {name: str(model["version"]) for name, model in models.items()} == dict(pair):
             return folder
     raise ServiceError(
-        f"The bundle of {dict(pair)} is not kept any more; retrain. Received: {settings.bundles}"
+        f"The bundle of {dict(pair)} is not stored any more. Train and promote instead. "
+        f"Received: {settings.bundles}"
     )
 
 
 def canary(params: Params, settings: Settings) -> dict[str, Any]:
     """Let the service try the newest pair that passed the gate and is not the champion.
 
-    It prices the canary arm and, with `quote.experiment.shadow`, every quote unserved.
+    It prices the canary arm, and every quote in the background with `quote.experiment.shadow`.
+
+    Returns:
+        challenger (model name to version) and verdict (its id).
 
     Raises:
-        ServiceError: there is no such pair.
+        ServiceError: there is no champion, or no such pair.
     """
     from ledger import last_verdicts, open_ledger
     from models.registry import CHAMPION, Registry
 
     registry = Registry(settings)
     champion = registry.aliased(CHAMPION)
-    for recorded in last_verdicts(open_ledger(settings.ledger)):
-        if recorded.passed and recorded.body["challenger"] != champion:
+    if not champion:
+        raise ServiceError(
+            "A canary needs a champion. Run `pricebook promote` first. Received: no champion"
+        )
+    for verdict in last_verdicts(open_ledger(settings.ledger)):
+        if verdict.passed and verdict.body["challenger"] != champion:
             with atomic_dir(settings.challenger) as partial:
-                write_bundle(partial, recorded.body, params, settings, registry)
-            _keep(settings.challenger, settings)
-            return {"challenger": recorded.body["challenger"], "verdict": recorded.id}
-    raise ServiceError(f"No pair has passed the gate but the champion. Received: {champion}")
+                write_bundle(partial, verdict.body, params, settings, registry)
+            _store(settings.challenger, settings)
+            return {"challenger": verdict.body["challenger"], "verdict": verdict.id}
+    raise ServiceError(
+        "No pair other than the champion has passed the gate. Train one and run `pricebook gate`. "
+        f"Received: champion {champion}"
+    )
 
 
 def stop_canary(settings: Settings) -> None:
+    """Take the challenger out of service."""
     shutil.rmtree(settings.challenger, ignore_errors=True)
 
 
 def switch_on(why: str, settings: Settings) -> None:
-    """Put everything on its list price at once, in every worker."""
+    """Turn the kill switch on: every worker quotes list prices only, and `why` is in each quote."""
     with atomic_path(settings.kill_switch) as partial:
         partial.write_text(why + "\n")
 
 
 def switch_off(settings: Settings) -> None:
+    """Turn the kill switch off."""
     settings.kill_switch.unlink(missing_ok=True)

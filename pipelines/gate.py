@@ -108,9 +108,9 @@ def _parity_check(as_of: date, params: Params, settings: Settings) -> GateCheck:
     from pipelines.checks.parity import parity
     from pipelines.feature_store import open_store
 
-    found = parity(open_store(settings), as_of, params.gate.parity_sample, params.train.seed)
-    mismatches = float(len(found["mismatched"]))
-    gaps = found["not_covered"]
+    result = parity(open_store(settings), as_of, params.gate.parity_sample, params.train.seed)
+    mismatches = float(len(result["mismatched"]))
+    gaps = result["not_covered"]
     scope = f"values compared (not covered: {', '.join(gaps)})" if gaps else "values compared"
-    what = f"of {found['compared']} {scope}, those that differ offline and online"
+    what = f"of {result['compared']} {scope}, those that differ offline and online"
     return at_most("feature_parity", mismatches, 0, what)

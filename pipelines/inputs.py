@@ -1,4 +1,4 @@
-"""A run's inputs: the trigger form laid over params.yaml."""
+"""The inputs of a run: params.yaml with the values of the trigger form."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from pricebook.files import read_json
 
 Inputs = tuple[date, Params, Settings]
 
-# form field: where its value goes in params.yaml
-PLACES = {
+# form field: the key in params.yaml that it replaces
+FIELDS = {
     "sample": "ingest.sample",
     "quarantine_limit": "validate.quarantine_limit",
     "seed": "train.seed",
@@ -25,7 +25,7 @@ PLACES = {
 
 
 def refresh_inputs(form: Mapping[str, Any], settings: Settings) -> Inputs:
-    """What a stage of `refresh` takes; an empty field leaves params.yaml as it is.
+    """The inputs of a stage of `refresh`. An empty field leaves the value of params.yaml.
 
     Raises:
         ConfigError: params.yaml or a field of the form is wrong.
@@ -33,30 +33,30 @@ def refresh_inputs(form: Mapping[str, Any], settings: Settings) -> Inputs:
     from pipelines.ingest import resolve_as_of
 
     params = apply_form(form, load_params(settings.params))
-    return _given(form) or resolve_as_of(params, settings), params, settings
+    return _as_of(form) or resolve_as_of(params, settings), params, settings
 
 
 def retrain_inputs(form: Mapping[str, Any], settings: Settings) -> Inputs:
-    """What a stage of `retrain` takes: as `refresh_inputs`, as of when the features were built.
+    """The inputs of a stage of `retrain`: as `refresh_inputs`, at the cut-off of the features.
 
     Raises:
         ConfigError: params.yaml or a field of the form is wrong.
-        EmptyHistory: there are no features yet.
+        EmptyHistory: the home has no features.
     """
     params = apply_form(form, load_params(settings.params))
-    return _given(form) or _features_as_of(settings), params, settings
+    return _as_of(form) or _features_as_of(settings), params, settings
 
 
 def apply_form(form: Mapping[str, Any], params: Params) -> Params:
-    """`params` with the filled fields of the form put over it.
+    """Return `params` with the values of the form.
 
     Raises:
         ConfigError: a value is out of its range.
     """
     tree = params.model_dump(by_alias=True)
-    for field, place in PLACES.items():
+    for field, key in FIELDS.items():
         if form.get(field) is not None:
-            _put(tree, place.split("."), form[field])
+            _set(tree, key.split("."), form[field])
     try:
         return Params.model_validate(tree)
     except ValidationError as error:
@@ -67,14 +67,14 @@ def apply_form(form: Mapping[str, Any], params: Params) -> Params:
         ) from None
 
 
-def _put(tree: dict[str, Any], path: list[str], value: Any) -> None:
+def _set(tree: dict[str, Any], path: list[str], value: Any) -> None:
     *parents, last = path
     for parent in parents:
         tree = tree[parent]
     tree[last] = value
 
 
-def _given(form: Mapping[str, Any]) -> date | None:
+def _as_of(form: Mapping[str, Any]) -> date | None:
     text = form.get("as_of")
     try:
         return date.fromisoformat(text) if text else None
@@ -85,5 +85,7 @@ def _given(form: Mapping[str, Any]) -> date | None:
 def _features_as_of(settings: Settings) -> date:
     manifest = settings.features / "manifest.json"
     if not manifest.exists():
-        raise EmptyHistory(f"No features to learn from; run refresh first. Received: {manifest}")
+        raise EmptyHistory(
+            f"No features to train on. Run `refresh` first. Received: {manifest} is missing"
+        )
     return date.fromisoformat(read_json(manifest)["as_of"])

@@ -1,8 +1,8 @@
-"""Which data a model was trained on: DVC hashes of folders, and the way back to their content.
+"""Data versions: stores folders under their DVC hash, and restores them.
 
-The only door to DVC. Folders are stored in the home's DVC cache under the hash `dvc add` would give
-them, without taking the repository lock, so that stages may run side by side. Where a DVC remote is
-configured, versions are pushed there too.
+The only module that imports DVC. A folder is stored in the home's DVC cache, under the hash that
+`dvc add` would give it. The repository lock is not taken, so stages can run in parallel. If a DVC
+remote is configured, versions are pushed to it too.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ log = logging.getLogger("pricebook.lineage")
 
 
 def record(folder: Path, settings: Settings) -> str:
-    """Store a folder's content under its hash, note it as the folder's current version.
+    """Store a folder's content under its hash, and record that as the folder's current version.
 
     Returns:
         the DVC hash of the folder, ending in `.dir`.
@@ -36,19 +36,19 @@ def record(folder: Path, settings: Settings) -> str:
     if repo.config["core"].get("remote"):
         transfer(cache, repo.cloud.get_remote_odb(), {tree.hash_info}, shallow=False)
     version = str(tree.hash_info.value)
-    _note(folder, version, settings)
+    _record_version(folder, version, settings)
     log.info("%s is version %s", folder.name, version)
     return version
 
 
 def versions(settings: Settings) -> dict[str, str]:
     """The current version of each recorded folder, by the folder's name."""
-    path = _notes(settings)
+    path = _versions_file(settings)
     return dict(read_json(path)) if path.exists() else {}
 
 
 def verify(folder: Path, version: str, settings: Settings) -> None:
-    """Check that a folder still holds exactly what was recorded as `version`.
+    """Check that a folder holds exactly the files of `version`.
 
     Raises:
         LineageError: a file is altered, missing or new; the message names the first.
@@ -69,10 +69,11 @@ def verify(folder: Path, version: str, settings: Settings) -> None:
 
 
 def restore(version: str, folder: Path, settings: Settings) -> None:
-    """Write the exact content of `version` into `folder`, from the cache or else the remote.
+    """Write the files of `version` into `folder`, from the cache or else the remote.
 
     Raises:
-        LineageError: the version is unknown here, or a stored file no longer has its hash.
+        LineageError: the version is neither in the cache nor in the remote, or a stored file does
+            not match its hash.
     """
     from dvc.fs import localfs
     from dvc_data.hashfile.checkout import CheckoutError, checkout
@@ -105,13 +106,13 @@ def _tree(version: str, settings: Settings) -> Any:
     from dvc_data.hashfile.transfer import transfer
 
     repo = _repo(settings)
-    wanted = HashInfo("md5", version)
+    tree = HashInfo("md5", version)
     cache = repo.cache.local
     if not cache.exists(version) and repo.config["core"].get("remote"):
-        transfer(repo.cloud.get_remote_odb(), cache, {wanted}, shallow=False)
+        transfer(repo.cloud.get_remote_odb(), cache, {tree}, shallow=False)
     if not cache.exists(version):
         raise LineageError(f"No such data version in the DVC cache or remote. Received: {version}")
-    return load(cache, wanted)
+    return load(cache, tree)
 
 
 def _files(version: str, settings: Settings) -> dict[str, str]:
@@ -123,9 +124,9 @@ def _md5(path: Path) -> str:
         return hashlib.file_digest(file, "md5").hexdigest()
 
 
-def _notes(settings: Settings) -> Path:
+def _versions_file(settings: Settings) -> Path:
     return settings.state / "lineage.json"
 
 
-def _note(folder: Path, version: str, settings: Settings) -> None:
-    write_json(_notes(settings), {**versions(settings), folder.name: version})
+def _record_version(folder: Path, version: str, settings: Settings) -> None:
+    write_json(_versions_file(settings), {**versions(settings), folder.name: version})

@@ -134,7 +134,7 @@ def _on_epoch(model: str, params: Params, run: Run) -> OnEpoch:
 def _record_predictions(
     model: str, saved: Path, as_of: date, params: Params, settings: Settings
 ) -> None:
-    """Store the predictions of the saved model beside it, as `gate` and `promote` read them."""
+    """Store the saved model's predictions with its files, for `gate` and `promote`."""
     from pipelines.evaluation import predictions
 
     folder = saved / predictions.FOLDER

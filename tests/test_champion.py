@@ -23,17 +23,17 @@ def bundle(folder, version):
 
 def test_the_newest_bundles_are_kept_and_named_by_what_they_were_built_from(tmp_path):
     settings = Settings(home=tmp_path)
-    for number in range(champion.KEPT + 2):
+    for number in range(champion.STORED_BUNDLES + 2):
         champion.put_in_service(bundle(tmp_path / f"{number}", number), settings)
     kept = {folder.name for folder in settings.bundles.iterdir()}
-    assert kept == {f"v{number}" for number in range(2, champion.KEPT + 2)}
+    assert kept == {f"v{number}" for number in range(2, champion.STORED_BUNDLES + 2)}
     assert json.loads((settings.bundle / "bundle.json").read_text())["models"]["demand"] == {
-        "version": champion.KEPT + 1
+        "version": champion.STORED_BUNDLES + 1
     }
 
 
 def test_without_a_previous_champion_a_rollback_is_refused(tmp_path):
-    with pytest.raises(ServiceError, match="no champion before this one"):
+    with pytest.raises(ServiceError, match="no previous champion to roll back to"):
         champion.rollback(Settings(home=tmp_path))
 
 
@@ -74,7 +74,7 @@ def test_a_verdict_promoted_with_other_limits_is_a_separate_bundle(promoted, par
 
 
 def test_without_another_pair_that_passed_the_gate_a_canary_is_refused(promoted, params):
-    with pytest.raises(ServiceError, match="No pair has passed the gate but the champion"):
+    with pytest.raises(ServiceError, match="No pair other than the champion has passed the gate"):
         champion.canary(params, promoted)
 
 

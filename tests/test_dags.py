@@ -154,5 +154,5 @@ def test_retrain_is_as_of_when_the_features_were_built(settings):
 
 
 def test_retrain_without_features_says_to_refresh_first(settings):
-    with pytest.raises(EmptyHistory, match="run refresh first"):
+    with pytest.raises(EmptyHistory, match="Run `refresh` first"):
         retrain_inputs({}, settings)

@@ -67,12 +67,11 @@ class Judge:
 
         The challenger's training recorded the forecasts of the champion of that day.
         """
-        beside = challenger["demand"]
-        old = self._pair(champion, beside) if champion else None
+        old = self._pair(champion, challenger["demand"]) if champion else None
         return Trial(self._pair(challenger), old, self.market, self.params)
 
-    def _pair(self, versions: Mapping[str, str], beside: str | None = None) -> Pair:
-        forecasts = self.saved.forecasts(versions["demand"], self.task, beside)
+    def _pair(self, versions: Mapping[str, str], recorder: str | None = None) -> Pair:
+        forecasts = self.saved.forecasts(versions["demand"], self.task, recorder)
         responses = self.saved.responses(versions["response"])
         held, count = self.task.held_out, self.params.train.demand.max_series
         return Pair(

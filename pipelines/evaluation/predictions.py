@@ -1,9 +1,9 @@
 """Predictions of registered models, recorded by `train` so that later stages need no TensorFlow.
 
-`train` stores predictions beside the model it registers. `gate` and `promote` read them. A response
-model's predictions depend on the model alone. A demand model's forecasts also depend on the panel
-and on a few params, which `ForecastTask.key` names. Where no record has the same key, the model is
-loaded and predicts again, by the same functions, so both ways give the same figures.
+`train` stores predictions with the files of the model it registers. `gate` and `promote` read them.
+A response model's predictions depend on the model alone. A demand model's forecasts also depend on
+the panel and on a few params, which `ForecastTask.key` names. Where no record has the same key, the
+model is loaded and predicts again, by the same functions, so both ways give the same figures.
 """
 
 from __future__ import annotations
@@ -150,7 +150,7 @@ def forecast(saved: Path, task: ForecastTask) -> Forecasts:
 
 
 def respond(saved: Path) -> Responses:
-    """Load a saved response model and tabulate what it says. Imports TensorFlow."""
+    """Load a saved response model and make its tables. Imports TensorFlow."""
     from models.export import keras_outputs
     from models.response.model import ResponseModel
 
@@ -175,20 +175,21 @@ class SavedModels:
         recorded = saved / FOLDER
         return Responses.read(recorded) if recorded.exists() else respond(saved)
 
-    def forecasts(self, version: str, task: ForecastTask, beside: str | None = None) -> Forecasts:
+    def forecasts(self, version: str, task: ForecastTask, recorder: str | None = None) -> Forecasts:
         """The forecasts of a demand version, recorded or computed.
 
         Args:
-            beside: another demand version, whose training may have recorded them too.
+            recorder: another demand version. Its training recorded them if `version` was the
+                champion then.
         """
-        for folder in self._records(version, beside):
+        for folder in self._records(version, recorder):
             if (folder / "key.json").exists() and read_json(folder / "key.json") == task.key:
                 return Forecasts.read(folder)
         return forecast(self.files("demand", version), task)
 
-    def _records(self, version: str, beside: str | None) -> Iterator[Path]:
-        if beside is not None:
-            yield self.files("demand", beside) / FOLDER / champion_folder(version)
+    def _records(self, version: str, recorder: str | None) -> Iterator[Path]:
+        if recorder is not None:
+            yield self.files("demand", recorder) / FOLDER / champion_folder(version)
         yield self.files("demand", version) / FOLDER / "own"
 
 

@@ -1,14 +1,14 @@
-"""backtest: how Pricebook would have forecast this shop, beside what it would otherwise use.
+"""backtest: compare Pricebook's forecasts of the shop's past with the methods it could use instead.
 
-Every origin refits on what was known then. Prices and promotions of the periods to come count as
-planned. Needs no server: it reads the feature files, and makes its own where those are missing or
-of another cut-off or level.
+Each origin is a cut-off. The models are fitted again on what was known before it. Prices and
+promotions of the periods after it count as planned. The report reads the feature files. Where they
+are missing, or belong to another cut-off or level, it makes its own.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipelines.evaluation import finite
+from pipelines.evaluation.panel import read_features
 from pricebook import metrics
 from pricebook.config import Params, Settings, cutoff
 from pricebook.errors import EmptyHistory
@@ -35,11 +37,15 @@ RESULTS = ("forecasts.parquet", "scores.json", "backtest.png")
 
 
 @dataclass(frozen=True)
-class Asked:
-    """How to judge: refits, periods ahead, and how many series (the largest; all if None).
+class BacktestSpec:
+    """How to run a backtest.
 
-    AutoETS is slow: beyond `ets_series` it forecasts a fixed sample of that many, and every method
-    is compared with it there.
+    Attributes:
+        origins: how many cut-offs to forecast from.
+        horizon: periods to forecast from each; `train.horizon` if None.
+        series: how many series, those with most units; all if None.
+        ets_series: how many series AutoETS forecasts at most, because it is slow. Beyond that it
+            forecasts a fixed sample, and the methods are compared with it on that sample.
     """
 
     origins: int = 2
@@ -48,63 +54,67 @@ class Asked:
     ets_series: int = 2000
 
 
-def backtest(as_of: date, params: Params, settings: Settings, asked: Asked) -> dict[str, Any]:
-    """Forecast the last `origins` x `horizon` periods as they would have been; score every method.
+def backtest(as_of: date, params: Params, settings: Settings, spec: BacktestSpec) -> dict[str, Any]:
+    """Forecast the last `origins` x `horizon` periods with every method, and score the forecasts.
 
-    Writes forecasts.parquet (every method's, with our quantiles), scores.json and backtest.png into
-    .pricebook/backtest of the home, all at once.
+    Writes forecasts.parquet (of every method, with our quantiles), scores.json and backtest.png
+    into .pricebook/backtest of the home, all at once.
 
     Returns:
-        `scores`: a row a method; `sample`: the same where AutoETS ran on a sample, else empty;
-        `folder`: where the files are.
+        `scores`, one row per method; `sample`, the same on the series of AutoETS if it forecast a
+        sample, else empty; `folder`, where the files are.
 
     Raises:
-        EmptyHistory: too few periods for the origins and the horizon.
+        EmptyHistory: there are too few periods for the origins and the horizon, or nothing was sold
+            in the periods to forecast.
+        TrainingError: a loss or a forecast is not finite.
     """
     import pandas as pd
 
-    horizon = asked.horizon or params.train.horizon
-    judged = judged_home(as_of, params, settings)
-    panel = largest_series(history(as_of, params, judged), asked.series)
-    told = pd.concat(_forecasts(panel, params, horizon, asked), ignore_index=True)
-    past = panel[panel["period"] < told["period"].min()]
+    horizon = spec.horizon or params.train.horizon
+    home = report_home(as_of, params, settings)
+    panel = largest_series(history(as_of, params, home), spec.series)
+    forecasts = pd.concat(_forecasts(panel, params, horizon, spec), ignore_index=True)
+    past = panel[panel["period"] < forecasts["period"].min()]
+    sampled = _ets_is_sampled(forecasts)
     report = {
         "as_of": str(as_of),
         "series": int(panel.groupby(SERIES).ngroups),
         "horizon": horizon,
-        "origins": sorted(str(day)[:10] for day in told["origin"].unique()),
-        "scores": _scores(told[told["method"] != ETS] if _sampled(told) else told, past),
-        "sample": _scores(_where_ets_ran(told), past) if _sampled(told) else [],
+        "origins": sorted(str(day)[:10] for day in forecasts["origin"].unique()),
+        "scores": _scores(forecasts[forecasts["method"] != ETS] if sampled else forecasts, past),
+        "sample": _scores(_series_of_ets(forecasts), past) if sampled else [],
     }
     folder = settings.state / "backtest"
     with atomic_dir(folder) as partial:
-        told.to_parquet(partial / RESULTS[0], index=False)
+        forecasts.to_parquet(partial / RESULTS[0], index=False)
         write_json(partial / RESULTS[1], report)
         _draw(report, partial / RESULTS[2])
     return {**report, "folder": str(folder)}
 
 
-def judged_home(as_of: date, params: Params, settings: Settings) -> Settings:
-    """This home if its features are of that cut-off and level; else one inside it, brought to them.
+def report_home(as_of: date, params: Params, settings: Settings) -> Settings:
+    """The home whose features have this cut-off and level.
 
-    What the shop trains on and serves from, and its alerts, stay as they are.
+    It is the shop's own home, or else one inside it, which is refreshed. The features that the shop
+    trains on and serves from, and its alerts, are not changed.
     """
-    if not _stale(as_of, params, settings):
+    if not _is_stale(as_of, params, settings):
         return settings
     inside = {"home": settings.state / "judged", "ledger_url": None}
-    judged = Settings(**settings.model_dump() | inside)
-    if _stale(as_of, params, judged):
-        _refresh(as_of, params, judged)
-    return judged
+    home = Settings(**settings.model_dump() | inside)
+    if _is_stale(as_of, params, home):
+        _refresh(as_of, params, home)
+    return home
 
 
 def history(as_of: date, params: Params, settings: Settings) -> pd.DataFrame:
     """Every series before `as_of` with its labels, from the feature files of a home."""
     import pandas as pd
 
-    rows = pd.read_parquet(settings.features / "sku_period.parquet")
+    rows = read_features("sku_period", settings)
     rows = rows[rows["event_timestamp"] <= cutoff(as_of, params.shop.timezone)]
-    book = pd.read_parquet(settings.features / "price_book.parquet", columns=[*SERIES, *LABELS])
+    book = read_features("price_book", settings, [*SERIES, *LABELS])
     joined = rows.merge(book, on=SERIES, how="left").drop(
         columns=["event_timestamp", "created_timestamp", "sku_period_at"]
     )
@@ -112,13 +122,13 @@ def history(as_of: date, params: Params, settings: Settings) -> pd.DataFrame:
     return joined.sort_values(KEY, ignore_index=True)
 
 
-def _stale(as_of: date, params: Params, settings: Settings) -> bool:
-    manifest = settings.features / "manifest.json"
-    if not manifest.exists():
+def _is_stale(as_of: date, params: Params, settings: Settings) -> bool:
+    file = settings.features / "manifest.json"
+    if not file.exists():
         return True
-    made = read_json(manifest)
-    asked = (str(as_of), params.shop.grain, params.shop.by_zone)
-    return (made["as_of"], made["grain"], made.get("by_zone")) != asked
+    manifest = read_json(file)
+    features = (manifest["as_of"], manifest["grain"], manifest.get("by_zone"))
+    return features != (str(as_of), params.shop.grain, params.shop.by_zone)
 
 
 def _refresh(as_of: date, params: Params, settings: Settings) -> None:
@@ -127,92 +137,108 @@ def _refresh(as_of: date, params: Params, settings: Settings) -> None:
     from pipelines.validate import validate
 
     for stage in (ingest, validate, featurize):
-        log.info("%s, for the features are missing or stale", stage.__name__)
+        log.info("%s, because the features are missing or stale", stage.__name__)
         stage(as_of, params, settings)
 
 
-def largest_series(panel: pd.DataFrame, most: int | None) -> pd.DataFrame:
-    """The rows of the `most` series with most units; all where None."""
+def largest_series(panel: pd.DataFrame, count: int | None) -> pd.DataFrame:
+    """The rows of the `count` series with most units; all rows if None."""
     from models.evaluation.holdout import largest
 
-    return panel.merge(largest(panel, most), on=SERIES) if most else panel
+    return panel.merge(largest(panel, count), on=SERIES) if count else panel
 
 
 def _forecasts(
-    panel: pd.DataFrame, params: Params, horizon: int, asked: Asked
+    panel: pd.DataFrame, params: Params, horizon: int, spec: BacktestSpec
 ) -> Iterator[pd.DataFrame]:
-    """Every method's forecast from every origin, with what was sold."""
+    """The forecast of every method from every origin, with the units that were sold."""
     periods = np.sort(panel["period"].unique())
-    if len(periods) < (asked.origins + 2) * horizon:
+    needed = (spec.origins + 2) * horizon
+    if len(periods) < needed:
         raise EmptyHistory(
-            f"{asked.origins} origins, {horizon} periods ahead of each, need "
-            f"{(asked.origins + 2) * horizon} periods. Received: {len(periods)} periods"
+            f"{spec.origins} origins, {horizon} periods ahead of each, need {needed} periods. "
+            f"Received: {len(periods)} periods"
         )
-    for number in range(asked.origins, 0, -1):
+    for number in range(spec.origins, 0, -1):
         start = len(periods) - number * horizon
         origin, end = periods[start], periods[start + horizon - 1]
-        known = panel[panel["period"] < origin]
-        ahead = panel[(panel["period"] >= origin) & (panel["period"] <= end)]
-        sold = ahead[[*KEY, "units"]]
-        for name, told in _from(known, ahead.drop(columns=["units", "revenue"]), params, asked):
-            log.info("origin %s: %s is done", str(origin)[:10], name)
-            yield told.merge(sold, on=KEY).assign(method=name, origin=origin)
+        before = panel[panel["period"] < origin]
+        after = panel[(panel["period"] >= origin) & (panel["period"] <= end)]
+        units = after[[*KEY, "units"]]
+        _check_sold(units)
+        plan = after.drop(columns=["units", "revenue"])
+        for method, forecast in _methods(before, plan, params, spec):
+            log.info("origin %s: %s is done", str(origin)[:10], method)
+            yield forecast.merge(units, on=KEY).assign(method=method, origin=origin)
 
 
-def _from(
-    known: pd.DataFrame, planned: pd.DataFrame, params: Params, asked: Asked
+def _check_sold(units: pd.DataFrame) -> None:
+    if units["units"].sum() == 0:
+        start, end = (str(units["period"].agg(bound))[:10] for bound in ("min", "max"))
+        raise EmptyHistory(
+            f"Nothing was sold from {start} to {end}, so no error can be measured. "
+            "Choose another --as-of or --cutoffs. Received: 0 units"
+        )
+
+
+def _methods(
+    before: pd.DataFrame, plan: pd.DataFrame, params: Params, spec: BacktestSpec
 ) -> Iterator[tuple[str, pd.DataFrame]]:
-    from models.demand import baselines as rivals
+    """Each method's name and forecast from one origin."""
+    from models.demand import baselines
     from models.demand import model as demand
 
-    horizon, spec = planned["period"].nunique(), params.train
-    log.info("Training on %d series", known.groupby(SERIES).ngroups)
-    model = demand.fit(known, spec.demand, horizon, spec.seed, _tell(spec.demand.epochs))
-    yield OURS, model.forecast(known, planned)
-    yield "seasonal naive", rivals.seasonal_naive(known, horizon)
-    yield "mean of the last four", rivals.four_period_mean(known, horizon)
-    yield ETS, rivals.auto_ets(_sample(known, asked.ets_series, spec.seed), horizon)
+    horizon, train = plan["period"].nunique(), params.train
+    log.info("Training on %d series", before.groupby(SERIES).ngroups)
+
+    def on_epoch(epoch: int, losses: dict[str, float]) -> None:
+        finite.check_losses("demand", epoch, losses)
+        log.info("epoch %d of %d, loss %.4f", epoch, train.demand.epochs, losses["loss"])
+
+    model = demand.fit(before, train.demand, horizon, train.seed, on_epoch)
+    forecast = model.forecast(before, plan)
+    finite.check_table("forecast", forecast, KEY)
+    yield OURS, forecast
+    yield "seasonal naive", baselines.seasonal_naive(before, horizon)
+    yield "mean of the last four", baselines.four_period_mean(before, horizon)
+    yield ETS, baselines.auto_ets(_sample(before, spec.ets_series, train.seed), horizon)
 
 
-def _tell(epochs: int) -> Callable[[int, dict[str, float]], None]:
-    return lambda epoch, losses: log.info(
-        "epoch %d of %d, loss %.4f", epoch, epochs, losses["loss"]
-    )
+def _sample(panel: pd.DataFrame, count: int, seed: int) -> pd.DataFrame:
+    """The rows of `count` series drawn with the seed; all rows if there are no more series."""
+    keys = panel[SERIES].drop_duplicates().sort_values(SERIES)
+    return panel if len(keys) <= count else panel.merge(keys.sample(count, random_state=seed))
 
 
-def _sample(known: pd.DataFrame, most: int, seed: int) -> pd.DataFrame:
-    """The rows of `most` series drawn by the seed; all where there are no more."""
-    keys = known[SERIES].drop_duplicates().sort_values(SERIES)
-    return known if len(keys) <= most else known.merge(keys.sample(most, random_state=seed))
-
-
-def _sampled(told: pd.DataFrame) -> bool:
-    count = told.groupby("method").size()
+def _ets_is_sampled(forecasts: pd.DataFrame) -> bool:
+    count = forecasts.groupby("method").size()
     return bool(count[ETS] < count[OURS])
 
 
-def _where_ets_ran(told: pd.DataFrame) -> pd.DataFrame:
-    return told.merge(told.loc[told["method"] == ETS, SERIES].drop_duplicates(), on=SERIES)
+def _series_of_ets(forecasts: pd.DataFrame) -> pd.DataFrame:
+    keys = forecasts.loc[forecasts["method"] == ETS, SERIES].drop_duplicates()
+    return forecasts.merge(keys, on=SERIES)
 
 
-def _scores(told: pd.DataFrame, past: pd.DataFrame) -> list[dict[str, Any]]:
-    """A row a method: errors over all series and origins, and how often our intervals held."""
-    scale = past.groupby(SERIES)["units"].agg(lambda units: float(np.abs(np.diff(units)).mean()))
+def _scores(forecasts: pd.DataFrame, past: pd.DataFrame) -> list[dict[str, Any]]:
+    """One row per method: errors over all series and origins, and the coverage of our intervals."""
+    scale = past.groupby(SERIES)["units"].agg(lambda units: units.diff().abs().mean())
     rows = []
-    for name, one in told.groupby("method", sort=False):
-        sold, said = one["units"].to_numpy(float), one["mean"].to_numpy(float)
-        error = (one["units"] - one["mean"]).abs().groupby([one["sku"], one["zone"]]).mean()
-        scaled = (error / scale[scale > 0]).dropna()
-        row = {"method": name, "WAPE": metrics.wape(sold, said), "MASE": float(scaled.mean())}
-        rows.append({**row, "bias": metrics.bias(sold, said), **_held(one, sold)})
+    for method, group in forecasts.groupby("method", sort=False):
+        units, mean = group["units"].to_numpy(float), group["mean"].to_numpy(float)
+        series = [group[name] for name in SERIES]
+        error = (group["units"] - group["mean"]).abs().groupby(series).mean()
+        mase = float((error / scale[scale > 0]).dropna().mean())
+        row = {"method": method, "WAPE": metrics.wape(units, mean), "MASE": mase}
+        rows.append({**row, "bias": metrics.bias(units, mean), **_coverage(group, units)})
     return rows
 
 
-def _held(told: pd.DataFrame, sold: np.ndarray) -> dict[str, float]:
-    if "q50" not in told or told["q50"].isna().all():
+def _coverage(forecasts: pd.DataFrame, units: np.ndarray) -> dict[str, float]:
+    if "q50" not in forecasts or forecasts["q50"].isna().all():
         return {}
     return {
-        name: metrics.coverage(sold, told[low], told[high])
+        name: metrics.coverage(units, forecasts[low], forecasts[high])
         for name, (low, high) in INTERVALS.items()
     }
 

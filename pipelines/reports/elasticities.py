@@ -6,7 +6,7 @@ import logging
 from datetime import date
 from typing import Any
 
-from pipelines.reports.backtest import history, judged_home, largest_series
+from pipelines.reports.backtest import history, largest_series, report_home
 from pricebook.config import Params, Settings
 from pricebook.files import atomic_dir, write_json
 
@@ -34,7 +34,7 @@ def elasticities(
     from models.evaluation import plots
     from models.response import model as response
 
-    judged = judged_home(as_of, params, settings)
+    judged = report_home(as_of, params, settings)
     panel = largest_series(history(as_of, params, judged), series)
     segments = pd.read_parquet(judged.features / "segment_period.parquet")
     segments["period"] = pd.to_datetime(segments["period"])
