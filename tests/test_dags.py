@@ -1,4 +1,4 @@
-"""The DAGs: thin, quick to parse, and with a form that says what it does."""
+"""The DAGs are thin, quick to parse, and have a documented trigger form."""
 
 import json
 import os
@@ -44,7 +44,7 @@ print("FOUND" + json.dumps(found, default=str))
 
 @pytest.fixture(scope="module")
 def parsed(tmp_path_factory):
-    """Both DAGs, as Airflow parses them in a process of its own."""
+    """Both DAGs, as Airflow parses them in another process."""
     home = tmp_path_factory.mktemp("airflow")
     env = {**os.environ, "AIRFLOW_HOME": str(home), "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
     done = subprocess.run(
@@ -78,7 +78,7 @@ def test_refresh_runs_its_stages_in_order(parsed):
     }
 
 
-def test_retrain_trains_then_judges_then_promotes(parsed):
+def test_retrain_runs_train_then_gate_then_promote(parsed):
     assert parsed["retrain"]["edges"] == {
         "train.demand": ["gate"],
         "train.response": ["gate"],
@@ -87,12 +87,12 @@ def test_retrain_trains_then_judges_then_promotes(parsed):
     }
 
 
-def test_only_what_reaches_outside_is_retried(parsed):
+def test_only_tasks_that_use_the_network_are_retried(parsed):
     retries = parsed["refresh"]["retries"] | parsed["retrain"]["retries"]
     assert {task for task, count in retries.items() if count} == {"ingest", "materialize"}
 
 
-def test_fresh_features_lead_to_a_retraining(parsed):
+def test_retrain_is_scheduled_on_fresh_features(parsed):
     assert parsed["refresh"]["outlets"]["materialize"] == parsed["retrain"]["follows"]
     assert parsed["retrain"]["follows"] == ["features"]
 
@@ -105,12 +105,12 @@ def test_every_field_of_the_form_is_described_and_in_a_section(parsed, dag):
 
 
 @pytest.mark.parametrize("dag", ["refresh", "retrain"])
-def test_the_doc_of_a_dag_names_every_task(parsed, dag):
+def test_the_description_of_a_dag_names_every_task(parsed, dag):
     assert all(f"`{task.split('.')[0]}`" in parsed[dag]["doc"] for task in parsed[dag]["edges"])
 
 
 @pytest.mark.parametrize("dag", ["refresh", "retrain"])
-def test_a_dag_file_fits_on_a_screen_or_two(dag):
+def test_a_dag_file_has_fewer_than_ninety_lines(dag):
     assert len((REPO_ROOT / "dags" / f"{dag}.py").read_text().splitlines()) < 90
 
 
@@ -120,11 +120,11 @@ def settings(tmp_path):
 
 
 def test_an_empty_form_changes_nothing():
-    whole = load_params(REPO_ROOT / "params.yaml")
-    assert apply_form({"sample": None, "as_of": None, "promote": True}, whole) == whole
+    params = load_params(REPO_ROOT / "params.yaml")
+    assert apply_form({"sample": None, "as_of": None, "promote": True}, params) == params
 
 
-def test_a_filled_field_is_put_over_params():
+def test_a_filled_field_replaces_the_value_of_params():
     params = load_params(REPO_ROOT / "params.yaml")
     form = {"sample": 0.5, "quarantine_limit": 0.1, "seed": 3}
     changed = apply_form(form | {"demand_epochs": 2, "response_epochs": 9}, params)
@@ -133,26 +133,26 @@ def test_a_filled_field_is_put_over_params():
     assert changed.train.response.epochs == 9
 
 
-def test_a_value_out_of_range_is_named():
+def test_a_value_out_of_range_is_an_error_that_names_it():
     with pytest.raises(ConfigError, match=r"train\.demand\.epochs.*Received: 0"):
         apply_form({"demand_epochs": 0}, load_params(REPO_ROOT / "params.yaml"))
 
 
-def test_refresh_reads_up_to_the_day_on_the_form(settings):
+def test_refresh_uses_the_cutoff_of_the_form(settings):
     assert refresh_inputs({"as_of": "2017-06-01"}, settings)[0] == date(2017, 6, 1)
     assert refresh_inputs({"as_of": None}, settings)[0] == date(2018, 1, 1)
 
 
-def test_a_day_that_is_none_is_named(settings):
+def test_an_invalid_day_is_an_error_that_names_it(settings):
     with pytest.raises(ConfigError, match="Received: '2017-13-01'"):
         refresh_inputs({"as_of": "2017-13-01"}, settings)
 
 
-def test_retrain_is_as_of_when_the_features_were_built(settings):
+def test_retrain_uses_the_cutoff_of_the_features(settings):
     write_json(settings.features / "manifest.json", {"as_of": "2017-07-01"})
     assert retrain_inputs({"as_of": None}, settings)[0] == date(2017, 7, 1)
 
 
-def test_retrain_without_features_says_to_refresh_first(settings):
+def test_retrain_without_features_is_an_error_that_says_to_refresh(settings):
     with pytest.raises(EmptyHistory, match="Run `refresh` first"):
         retrain_inputs({}, settings)

@@ -1,4 +1,4 @@
-"""`ingest` keeps what is before the cut-off, whole or not at all, and the same for every run."""
+"""`ingest` keeps the rows before the cut-off, replaces all tables at once, and is repeatable."""
 
 import hashlib
 import signal
@@ -27,13 +27,14 @@ ORDERS = """order_id,ordered_at,sku,quantity,net_amount
 
 @pytest.fixture
 def home(tmp_path):
-    """An empty home, and a shop in Berlin of one file of orders beside its params file."""
+    """The settings of an empty home, with a file of orders next to the params file."""
     (tmp_path / "orders.csv").write_text(ORDERS)
     return Settings(home=tmp_path / "home", params=tmp_path / "params.yaml")
 
 
 @pytest.fixture
 def shop():
+    """A shop in Berlin with one file of orders."""
     return Params(
         shop=Shop(
             name="x",
@@ -56,12 +57,12 @@ def content(settings):
     return {p.name: hashlib.md5(p.read_bytes()).hexdigest() for p in settings.raw.iterdir()}
 
 
-def test_only_rows_before_the_local_cutoff_are_kept_and_rows_without_a_time(home, shop):
+def test_rows_before_the_local_cutoff_and_rows_without_a_time_are_kept(home, shop):
     assert ingest(date(2025, 1, 2), shop, home) == {"orders": 3}
     assert [row["order_id"] for row in raw(home)] == ["1", "1", "2"]
 
 
-def test_duplicates_and_amounts_no_shop_has_are_left_for_validate(home, shop):
+def test_duplicates_and_negative_amounts_are_kept_for_validate(home, shop):
     ingest(date(2025, 1, 3), shop, home)
     assert [row["net_amount"] for row in raw(home)] == [100, 100, 200, 200, -200]
 
@@ -73,14 +74,14 @@ def test_the_cutoff_is_the_day_after_the_last_local_order(home, shop):
     assert resolve_as_of(fixed, home) == date(2024, 2, 1)
 
 
-def test_a_cutoff_before_the_data_is_an_error_that_says_when_it_begins(home, shop):
-    said = r"first is of 2025-01-01 \(Europe/Berlin\)\. Received: as_of 2025-01-01"
-    with pytest.raises(EmptyHistory, match=said):
+def test_a_cutoff_before_the_data_is_an_error_that_names_the_first_day(home, shop):
+    message = r"first is of 2025-01-01 \(Europe/Berlin\)\. Received: as_of 2025-01-01"
+    with pytest.raises(EmptyHistory, match=message):
         ingest(date(2025, 1, 1), shop, home)
     assert not home.raw.exists()
 
 
-def test_orders_without_a_row_are_an_error(home, shop, tmp_path):
+def test_an_empty_orders_file_is_an_error(home, shop, tmp_path):
     (tmp_path / "orders.csv").write_text(ORDERS.splitlines()[0] + "\n")
     with pytest.raises(EmptyHistory, match=r"Received: no orders"):
         ingest(date(2025, 1, 3), shop, home)
@@ -88,7 +89,7 @@ def test_orders_without_a_row_are_an_error(home, shop, tmp_path):
         resolve_as_of(shop, home)
 
 
-def test_a_file_that_cannot_be_read_leaves_the_tables_of_the_run_before(home, shop, tmp_path):
+def test_an_unreadable_file_leaves_the_tables_of_the_run_before(home, shop, tmp_path):
     ingest(date(2025, 1, 3), shop, home)
     before = content(home)
     (tmp_path / "orders.csv").write_text(ORDERS.replace("2025-01-02 23:59", "soon"))
@@ -98,7 +99,7 @@ def test_a_file_that_cannot_be_read_leaves_the_tables_of_the_run_before(home, sh
     assert [path.name for path in home.data.iterdir()] == ["raw"]
 
 
-def test_a_table_no_longer_delivered_is_removed(home, shop, tmp_path):
+def test_a_table_that_the_source_no_longer_has_is_removed(home, shop, tmp_path):
     (tmp_path / "products.csv").write_text("sku\na\n")
     two = {**shop.shop.files, "products": TableFile(path="products.csv")}
     assert ingest(date(2025, 1, 3), with_shop(shop, files=two), home)["products"] == 1
@@ -106,19 +107,19 @@ def test_a_table_no_longer_delivered_is_removed(home, shop, tmp_path):
     assert content(home).keys() == {"orders.parquet"}
 
 
-def test_the_report_is_what_is_returned(home, shop):
+def test_the_report_file_holds_the_returned_rows(home, shop):
     rows = ingest(date(2025, 1, 3), shop, home)
     assert read_json(home.report("ingest")) == rows
 
 
 @pytest.fixture(scope="module")
 def corner():
-    """The made-up shop."""
+    """The example shop of the repository."""
     path = REPO_ROOT / "examples" / "corner_shop" / "params.yaml"
     return load_params(path), path
 
 
-def test_running_twice_changes_nothing(corner, tmp_path):
+def test_a_second_run_writes_the_same_bytes(corner, tmp_path):
     params, path = corner
     settings = Settings(home=tmp_path, params=path)
     as_of = resolve_as_of(params, settings)
@@ -172,7 +173,7 @@ def large(home, tmp_path):
 
 
 def killed_while_writing(settings: Settings) -> None:
-    """Run `pricebook ingest` in a process of its own; kill -9 it half-way."""
+    """Run `pricebook ingest` in another process and kill it while it writes."""
     process = subprocess.Popen(
         [sys.executable, "-c", "from cli.main import app; app()", "ingest"],
         env={"PRICEBOOK_HOME": str(settings.home), "PRICEBOOK_PARAMS": str(settings.params)},
@@ -181,13 +182,13 @@ def killed_while_writing(settings: Settings) -> None:
         stderr=subprocess.DEVNULL,
     )
     while not list(settings.data.glob(".raw.*.partial/*.parquet")):
-        assert process.poll() is None, "it ended before it could be killed"
+        assert process.poll() is None, "the process ended before it could be killed"
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
 
 
-def test_a_killed_run_leaves_nothing_half_written_and_the_next_completes(large, shop):
+def test_a_killed_run_changes_no_table_and_the_next_run_completes(large, shop):
     ingest(date(2025, 1, 3), shop, large)
     before = content(large)
     killed_while_writing(large)

@@ -1,4 +1,4 @@
-"""Nothing from the future: on a real slice, what happens later changes no feature of before."""
+"""No leakage: on a real sample, later data changes no earlier feature."""
 
 import shutil
 from datetime import UTC, date, datetime
@@ -31,18 +31,18 @@ def at(featured, params):
 
 
 def _rewrite(source, target, at, past, future):
-    """A validated file with its past kept and another future."""
+    """Copy a validated file and change only the rows after the cut-off."""
     instant = f"timestamptz '{at.isoformat()}'"
     old = f"with old as (select * from '{source}') "
-    kept = f"select * from old where {past} < {instant}"
+    unchanged = f"select * from old where {past} < {instant}"
     con = duckdb.connect()
-    query = f"{old} {kept} union all by name ({future.format(t=instant)})"
+    query = f"{old} {unchanged} union all by name ({future.format(t=instant)})"
     con.execute(f"copy ({query}) to '{target}' (format parquet)")
 
 
 @pytest.fixture(scope="module")
 def built_at_the_earlier_cutoff(featured, params, tmp_path_factory):
-    """Homes whose past is the same: one with its real future, one with another."""
+    """Two homes with the same data before the cut-off and different data after it."""
     at = cutoff(EARLIER, params.shop.timezone)
     homes = {name: Settings(home=tmp_path_factory.mktemp(name)) for name in ("real", "changed")}
     for settings in homes.values():
@@ -56,7 +56,7 @@ def built_at_the_earlier_cutoff(featured, params, tmp_path_factory):
     return homes
 
 
-def test_the_futures_differ(built_at_the_earlier_cutoff):
+def test_the_homes_differ_after_the_cutoff(built_at_the_earlier_cutoff):
     orders = [
         pd.read_parquet(home.validated / "orders.parquet")
         for home in built_at_the_earlier_cutoff.values()
@@ -86,9 +86,7 @@ def test_training_rows_do_not_change_with_the_future(built_at_the_earlier_cutoff
 
 
 @pytest.mark.parametrize("name", ["sku_period", "sku", "shopper", "segment_period"])
-def test_what_happened_after_a_snapshot_does_not_change_it(
-    name, featured, built_at_the_earlier_cutoff, at
-):
+def test_data_after_a_snapshot_does_not_change_it(name, featured, built_at_the_earlier_cutoff, at):
     keys = {"shopper": ["customer_id"], "segment_period": ["sku", "zone", "segment"]}
     keys = [*keys.get(name, ["sku", "zone"]), "event_timestamp"]
     early, late = (
@@ -110,14 +108,14 @@ def test_every_row_is_known_by_the_cutoff(name, built_at_the_earlier_cutoff, at)
     assert pd.read_parquet(file).event_timestamp.max() <= at
 
 
-def test_a_row_known_after_the_cutoff_is_refused():
+def test_a_row_known_only_after_the_cutoff_is_an_error():
     instant = datetime(2017, 10, 2, 4, tzinfo=UTC)
     refuse_future("sku", instant, instant)
     with pytest.raises(LeakageError, match=r"sku: .*Received: event_timestamp 2017-10-03"):
         refuse_future("sku", instant.replace(day=3), instant)
 
 
-def test_a_leak_stops_the_stage_and_leaves_the_files_as_they_were(
+def test_a_leak_stops_featurize_and_changes_no_file(
     built_at_the_earlier_cutoff, params, monkeypatch
 ):
     home = built_at_the_earlier_cutoff["real"]
@@ -128,7 +126,7 @@ def test_a_leak_stops_the_stage_and_leaves_the_files_as_they_were(
     assert (home.features / "sku.parquet").read_bytes() == before
 
 
-def test_a_join_that_gives_a_later_row_is_refused(
+def test_a_join_that_returns_a_later_row_is_an_error(
     featured, built_at_the_earlier_cutoff, params, tmp_path
 ):
     from pipelines.evaluation.panel import panel
@@ -139,5 +137,5 @@ def test_a_join_that_gives_a_later_row_is_refused(
     shifted = pd.read_parquet(file)
     shifted["event_timestamp"] -= pd.Timedelta(weeks=1)
     shifted.to_parquet(file, index=False)
-    with pytest.raises(LeakageError, match=r"known only after the instant asked for.*sku_at"):
+    with pytest.raises(LeakageError, match=r"known only after their event_timestamp.*sku_at"):
         panel(EARLIER, params, home)

@@ -1,4 +1,4 @@
-"""A shop's own files become canonical tables, or an error says which cell does not."""
+"""Files of a shop become canonical tables, or an error names the cell that cannot."""
 
 import gzip
 from datetime import UTC, date, datetime
@@ -25,7 +25,7 @@ def connection(tmp_path):
 
 @pytest.fixture
 def read(tmp_path, connection):
-    """Write a file of orders, and read it back as dictionaries."""
+    """Write a file of orders and read it as dictionaries."""
 
     def read(content, name="orders.csv", shop=None, table="orders", **spec):
         if isinstance(content, pa.Table):
@@ -34,8 +34,8 @@ def read(tmp_path, connection):
             (tmp_path / name).write_bytes(content.encode() if isinstance(content, str) else content)
         files = {"orders": TableFile(path="orders.csv")}
         files[table] = TableFile(path=spec.pop("path", name), **spec)
-        whole = Shop(name="x", source="files", files=files, **(shop or {}))
-        relation = Files(whole, tmp_path).read(table, connection)
+        config = Shop(name="x", source="files", files=files, **(shop or {}))
+        relation = Files(config, tmp_path).read(table, connection)
         rows = relation.fetchall()
         return [dict(zip(relation.columns, row, strict=True)) for row in rows]
 
@@ -47,13 +47,13 @@ def lines(*rows):
 
 
 def line(**cells):
-    whole = {"order_id": "1", "ordered_at": "2025-01-02", "sku": "a", "quantity": "1"}
-    return lines(",".join((whole | {"net_amount": "1.99"} | cells).values()))
+    defaults = {"order_id": "1", "ordered_at": "2025-01-02", "sku": "a", "quantity": "1"}
+    return lines(",".join((defaults | {"net_amount": "1.99"} | cells).values()))
 
 
 def table_of(**columns):
-    whole = {"order_id": ["1"], "ordered_at": [datetime(2025, 1, 2, tzinfo=UTC)], "sku": ["a"]}
-    return pa.table(whole | {"quantity": [1], "net_amount": [1.99]} | columns)
+    defaults = {"order_id": ["1"], "ordered_at": [datetime(2025, 1, 2, tzinfo=UTC)], "sku": ["a"]}
+    return pa.table(defaults | {"quantity": [1], "net_amount": [1.99]} | columns)
 
 
 def test_money_in_major_units_becomes_whole_minor_units(read):
@@ -71,14 +71,14 @@ def test_money_in_minor_units_stays_and_must_be_whole(read):
         read(line(net_amount="1.99"), money="minor")
 
 
-def test_decimal_commas_are_read_where_the_file_is_said_to_have_them(read):
+def test_decimal_commas_are_read_if_the_params_say_so(read):
     text = f"{HEAD}\n1,2025-01-02,a,1,12.34\n".replace(",", ";").replace(".", ",")
     assert read(text, decimal=",")[0]["net_amount"] == 1234
     with pytest.raises(SourceError, match="Received: '12,34'"):
         read(text)
 
 
-def test_a_thousands_mark_is_not_taken_for_a_decimal_mark(read):
+def test_a_thousands_mark_is_an_error(read):
     text = f"{HEAD}\n1,2025-01-02,a,1,1.234\n".replace(",", ";")
     with pytest.raises(SourceError, match=r"Received: '1\.234'"):
         read(text, decimal=",")
@@ -101,7 +101,7 @@ def test_a_timestamp_format_replaces_iso(read):
     assert row["ordered_at"].astimezone(UTC) == datetime(2025, 12, 31, 14, 5, tzinfo=UTC)
 
 
-def test_columns_are_mapped_and_others_are_left_alone(read):
+def test_columns_are_mapped_and_other_columns_are_ignored(read):
     text = "Bon,Zeit,Artikel,Menge,Betrag,Kasse\n1,2025-01-02,a,1,1.99,7\n"
     mapped = dict(zip(HEAD.split(","), text.split(",")[:5], strict=True))
     assert read(text, columns=mapped)[0].keys() == mapped.keys()
@@ -113,7 +113,7 @@ def test_defaults_fill_columns_the_file_does_not_have(read):
 
 
 @pytest.mark.parametrize("blank", ["", "NaN", " null "])
-def test_a_missing_amount_is_null_and_left_to_the_row_check(read, blank):
+def test_a_missing_amount_is_null(read, blank):
     assert read(line(net_amount=blank))[0]["net_amount"] is None
 
 
@@ -122,20 +122,20 @@ def test_a_nan_in_parquet_is_null(read):
     assert row["net_amount"] is None
 
 
-def test_negative_amounts_pass_through_to_validate(read):
+def test_negative_amounts_are_read(read):
     assert read(line(net_amount="-1.99"))[0]["net_amount"] == -199
 
 
-def test_duplicate_lines_pass_through_to_validate(read):
+def test_duplicate_lines_are_read(read):
     assert len(read(lines(*["1,2025-01-02,a,1,1.99"] * 3))) == 3
 
 
-def test_ids_that_met_a_nan_in_a_data_frame_lose_their_point_zero(read):
+def test_ids_stored_as_floats_lose_their_point_zero(read):
     row = read(table_of(sku=[1095275.0]), name="orders.parquet")[0]
     assert row["sku"] == "1095275"
 
 
-def test_leading_zeros_of_an_id_stay(read):
+def test_an_id_keeps_its_leading_zeros(read):
     assert read(line(sku="00071"))[0]["sku"] == "00071"
 
 
@@ -154,14 +154,14 @@ def test_leading_zeros_of_an_id_stay(read):
         ("net_amount", "€ 2", "an amount"),
     ],
 )
-def test_text_that_is_not_what_it_should_be_is_named(read, column, value, expected):
+def test_a_cell_that_cannot_be_converted_is_an_error_that_names_it(read, column, value, expected):
     good = line().splitlines()[1]
     bad = line(**{column: value}).splitlines()[1]
     with pytest.raises(SourceError) as caught:
         read(lines(good, good, bad, bad))
-    said = str(caught.value)
-    assert f"orders.csv, column '{column}' (orders.{column}), row 3: not {expected}" in said
-    assert said.endswith(f"nor are 1 more. Received: '{value}'")
+    message = str(caught.value)
+    assert f"orders.csv, column '{column}' (orders.{column}), row 3: not {expected}" in message
+    assert message.endswith(f"nor are 1 more. Received: '{value}'")
 
 
 def test_an_infinite_amount_in_parquet_is_an_error(read):
@@ -169,12 +169,12 @@ def test_an_infinite_amount_in_parquet_is_an_error(read):
         read(table_of(net_amount=[float("inf")]), name="orders.parquet")
 
 
-def test_a_bare_number_is_no_time(read):
+def test_a_number_is_not_a_time(read):
     with pytest.raises(SourceError, match=r"row 1: not a date and time\. Received: 20250102"):
         read(table_of(ordered_at=[20250102]), name="orders.parquet")
 
 
-def test_consent_is_true_or_false_in_many_words(read):
+def test_booleans_have_several_spellings(read):
     text = "customer_id,consent_personalised\n1,yes\n2,0\n3,\n4,TRUE\n"
     rows = read(text, name="customers.csv", table="customers")
     assert [row["consent_personalised"] for row in rows] == [True, False, None, True]
@@ -182,12 +182,12 @@ def test_consent_is_true_or_false_in_many_words(read):
         read(text.replace("yes", "maybe"), name="customers.csv", table="customers")
 
 
-def test_a_missing_required_column_is_named_with_those_there_are(read):
+def test_a_missing_required_column_is_an_error_that_lists_the_columns(read):
     with pytest.raises(SourceError, match=r"no column 'sku', needed for orders\.sku\. Received: a"):
         read("a,b\n1,2\n", columns={"order_id": "a", "ordered_at": "b"})
 
 
-def test_a_mapped_column_the_file_lacks_is_an_error_even_if_optional(read):
+def test_a_mapped_column_that_the_file_lacks_is_an_error_even_if_optional(read):
     with pytest.raises(SourceError, match=r"no column 'Filiale', needed for orders\.zone"):
         read(line(), columns={"zone": "Filiale"})
 
@@ -198,7 +198,7 @@ def test_an_unknown_canonical_column_is_an_error(read, where):
         read(line(), **{where: {"colour": "x"}})
 
 
-def test_a_default_for_a_column_the_file_has_is_an_error(read):
+def test_a_default_for_a_column_of_the_file_is_an_error(read):
     with pytest.raises(SourceError, match=r"defaults: .* has the column 'sku' itself"):
         read(line(), defaults={"sku": "a"})
 
@@ -213,25 +213,25 @@ def test_text_named_parquet_is_an_error(read):
         read(line(), name="orders.parquet")
 
 
-def test_a_parquet_cut_short_is_an_error(read, tmp_path):
+def test_a_truncated_parquet_file_is_an_error(read, tmp_path):
     read(table_of(), name="orders.parquet")
     whole = (tmp_path / "orders.parquet").read_bytes()
     with pytest.raises(SourceError, match="not a readable Parquet file"):
         read(whole[: len(whole) // 2], name="orders.parquet")
 
 
-def test_a_folder_with_nothing_in_it_is_an_error(read, tmp_path):
+def test_an_empty_folder_is_an_error(read, tmp_path):
     (tmp_path / "till").mkdir()
     with pytest.raises(SourceError, match=r"no CSV or Parquet file in .*till\. Received: nothing"):
         read(line(), path="till")
 
 
-def test_a_path_that_is_not_there_is_an_error(read):
+def test_a_path_without_a_file_is_an_error(read):
     with pytest.raises(SourceError, match=r"orders\.path: no such file.*Received: nothing"):
         read(line(), path="elsewhere/*.csv")
 
 
-def test_a_csv_with_no_line_is_an_error_and_one_with_no_row_is_an_empty_table(read):
+def test_an_empty_csv_is_an_error_and_one_with_only_a_header_is_an_empty_table(read):
     with pytest.raises(SourceError, match=r"has no header line\. Received: b''"):
         read("")
     assert read(HEAD + "\n") == []
@@ -252,7 +252,7 @@ def test_latin_1_is_an_error(read):
         read(line(sku="Käse").encode("latin-1"))
 
 
-def test_a_folder_is_read_in_order_of_names_whatever_their_columns(read, tmp_path):
+def test_files_of_a_folder_are_read_in_order_of_names_and_may_differ_in_columns(read, tmp_path):
     folder = tmp_path / "till"
     folder.mkdir()
     (folder / "2.csv.gz").write_bytes(gzip.compress(line(order_id="2").encode()))
@@ -267,7 +267,7 @@ def test_a_folder_is_read_in_order_of_names_whatever_their_columns(read, tmp_pat
     ]
 
 
-def test_a_large_file_keeps_its_order(tmp_path, connection):
+def test_a_large_file_keeps_the_order_of_its_rows(tmp_path, connection):
     connection.sql(
         "SELECT i AS order_id, DATE '2025-01-01' AS ordered_at, 'a' AS sku, 1 AS quantity, "
         "1.5 AS net_amount, i % 2 AS customer_id FROM range(300000) AS t(i)"
@@ -279,14 +279,14 @@ def test_a_large_file_keeps_its_order(tmp_path, connection):
     assert ids == [str(number) for number in range(300_000)]
 
 
-def test_the_file_of_a_glob_that_is_wrong_is_named(read, tmp_path):
+def test_an_error_names_the_file_of_a_glob(read, tmp_path):
     (tmp_path / "a-1.csv").write_text(line())
     (tmp_path / "a-2.csv").write_text(line(quantity="x"))
     with pytest.raises(SourceError, match=r"a-2\.csv, column 'quantity' .*row 1:"):
         read(line(), path="a-*.csv")
 
 
-def test_quotes_marks_and_line_breaks_in_cells_are_read(read):
+def test_quotes_commas_and_line_breaks_in_cells_are_read(read):
     text = f'\ufeff{HEAD}\r\n1,2025-01-02,"a ""b"",\nc",1,1.99\r\n'
     assert read(text)[0]["sku"] == 'a "b",\nc'
 
@@ -311,13 +311,13 @@ def canonical(relation, table):
         Type.TIMESTAMP: pa.timestamp("us", "UTC"),
         Type.DATE: pa.date32(),
     }
-    found = relation.limit(0).arrow().read_all().schema
+    schema = relation.limit(0).arrow().read_all().schema
     expected = {column.name: arrow[column.type] for column in TABLES[table].columns}
-    return all(field.type == expected[field.name] for field in found)
+    return all(field.type == expected[field.name] for field in schema)
 
 
 @pytest.mark.parametrize("params", ["params.yaml", "examples/corner_shop/params.yaml"])
-def test_a_source_gives_canonical_columns_and_types(params, connection):
+def test_a_source_returns_canonical_columns_and_types(params, connection):
     path = REPO_ROOT / params
     source = open_source(load_params(path), Settings(params=path))
     assert source.tables[0] == "orders"
@@ -330,7 +330,7 @@ def journey(connection, table, query):
     return connection.sql(query).fetchall()
 
 
-def test_the_complete_journey_is_all_there(connection):
+def test_the_complete_journey_has_all_its_rows(connection):
     counts = [
         journey(connection, table, "SELECT count(*) FROM relation")[0][0]
         for table in ("orders", "products", "promotions", "customers")
@@ -338,7 +338,7 @@ def test_the_complete_journey_is_all_there(connection):
     assert counts == [1_469_307, 92_331, 20_940_529, 2_469]
 
 
-def test_a_line_of_the_complete_journey_is_what_it_was(connection):
+def test_a_line_of_the_complete_journey_is_converted_correctly(connection):
     [row] = journey(connection, "orders", "SELECT * FROM relation LIMIT 1")
     time = datetime(2017, 1, 1, 11, 53, 26, tzinfo=UTC)
     assert (row[0], row[1].astimezone(UTC), row[2:]) == (
@@ -348,28 +348,28 @@ def test_a_line_of_the_complete_journey_is_what_it_was(connection):
     )
 
 
-def test_the_dirt_of_the_complete_journey_is_handed_over_as_it_is(connection):
-    asked = "quantity > 100", "quantity = 0", "net_amount = 0", "coupon_amount > net_amount"
-    counts = ", ".join(f"count_if({question})" for question in (*asked, "net_amount IS NULL"))
-    [found] = journey(connection, "orders", f"SELECT {counts} FROM relation")
-    assert found == (13_510, 8_869, 11_226, 3_507, 20)
+def test_bad_rows_of_the_complete_journey_are_read_unchanged(connection):
+    conditions = "quantity > 100", "quantity = 0", "net_amount = 0", "coupon_amount > net_amount"
+    counts = ", ".join(f"count_if({each})" for each in (*conditions, "net_amount IS NULL"))
+    [row] = journey(connection, "orders", f"SELECT {counts} FROM relation")
+    assert row == (13_510, 8_869, 11_226, 3_507, 20)
 
 
-def test_promotions_of_the_complete_journey_run_from_monday_to_monday_at_the_shop(connection):
-    found = journey(
+def test_promotions_of_the_complete_journey_cover_local_weeks(connection):
+    spans = journey(
         connection,
         "promotions",
         "SELECT timezone('America/New_York', starts_at), timezone('America/New_York', ends_at) "
         "FROM (SELECT DISTINCT starts_at, ends_at FROM relation) ORDER BY starts_at",
     )
-    assert len(found) == 53
-    assert found[0] == (datetime(2016, 12, 26), datetime(2017, 1, 2))  # noqa: DTZ001
-    assert {(end - start).days for start, end in found} == {7}
+    assert len(spans) == 53
+    assert spans[0] == (datetime(2016, 12, 26), datetime(2017, 1, 2))  # noqa: DTZ001
+    assert {(end - start).days for start, end in spans} == {7}
 
 
-def test_names_of_products_can_be_read_by_people(connection):
-    found = journey(connection, "products", "SELECT name FROM relation WHERE sku = '25671'")
-    assert found == [("Ice - Crushed/Cubed, 22 LB",)]
+def test_product_names_are_in_title_case(connection):
+    rows = journey(connection, "products", "SELECT name FROM relation WHERE sku = '25671'")
+    assert rows == [("Ice - Crushed/Cubed, 22 LB",)]
 
 
 GUIDE = (REPO_ROOT / "docs" / "bring-your-own-data.md").read_text()

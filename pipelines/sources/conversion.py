@@ -1,7 +1,7 @@
-"""How a cell of a shop's file becomes a canonical value, as DuckDB expressions.
+"""Converts a cell of a shop's file to a canonical value, with DuckDB expressions.
 
-A conversion is strict: text that is not what it should be is never guessed at. A blank cell, and
-text or floats that spell a missing number (NaN, null), become null; a row check decides their fate.
+A conversion is strict: text in an unexpected format is an error, never a guess. A blank cell, and
+text or floats that mean a missing number (NaN, null), become null; a row check handles them.
 """
 
 from __future__ import annotations
@@ -33,12 +33,16 @@ EXPECTED = {
 
 
 @dataclass(frozen=True)
-class Habits:
+class FileFormat:
     """How a file writes money, numbers and time.
 
-    `money` says whether amounts are whole minor units or major units (12.34 with 2 minor digits is
-    1234; a fraction of a minor unit is rounded half away from zero). `timezone` is that of
-    timestamps without an offset; `timestamp_format` (strptime) replaces ISO 8601.
+    Attributes:
+        timezone: of timestamps without an offset.
+        minor_digits: decimal digits of an amount in major units.
+        money: whether amounts are minor units or major units. 12.34 in major units with 2 digits is
+            1234; a fraction of a minor unit is rounded half away from zero.
+        decimal: the decimal mark of numbers in text.
+        timestamp_format: strptime format of dates and times in text; ISO 8601 if None.
     """
 
     timezone: str
@@ -50,10 +54,12 @@ class Habits:
 
 @dataclass(frozen=True)
 class Conversion:
-    """How a column is made, in two steps of SQL, so that a cell is cleaned only once.
+    """The SQL that makes a canonical column. Two steps, so that a cell is cleaned only once.
 
-    `cell` is the raw value with everything that spells "missing" as null; `value` is the canonical
-    value, an expression over `name`. A cell that is there and has no value is an error.
+    Attributes:
+        name: the canonical column.
+        cell: the raw value, with null for every spelling of "missing".
+        value: the canonical value, an expression over `name`, which holds the cell.
     """
 
     name: str
@@ -62,23 +68,25 @@ class Conversion:
 
     @property
     def fails(self) -> str:
+        """SQL that is true for a cell that is present but cannot be converted."""
         return f"{self.name} IS NOT NULL AND {self.value} IS NULL"
 
 
-def convert(to: Column, raw: str, found: str, habits: Habits) -> Conversion:
-    """The conversion to a column of `raw`, an SQL expression of the DuckDB type `found`.
+def convert(to: Column, raw: str, duckdb_type: str, file_format: FileFormat) -> Conversion:
+    """The conversion of `raw`, an SQL expression of a DuckDB type, to a canonical column.
 
-    A type with no sound conversion (a bare integer as a date) fails wherever it is not null.
+    Some types cannot be converted, such as an integer to a date. Their conversion fails for every
+    cell that is not null.
     """
-    kind = _kind(found)
-    value = _value(to.type, to.name, kind, habits) or "NULL"
+    kind = _kind(duckdb_type)
+    value = _value(to.type, to.name, kind, file_format) or "NULL"
     typed = f"CAST({value} AS {SQL_TYPES[to.type]})"
     return Conversion(to.name, _cell(raw, kind, to.type), typed)
 
 
-def _kind(found: str) -> str:
+def _kind(duckdb_type: str) -> str:
     """One of text, float, whole, decimal, boolean, date, local, instant, other."""
-    name = found.upper()
+    name = duckdb_type.upper()
     starts = {"VARCHAR": "text", "ENUM": "text", "DECIMAL": "decimal", "BOOLEAN": "boolean"}
     for start, kind in starts.items():
         if name.startswith(start):
@@ -93,7 +101,7 @@ def _kind(found: str) -> str:
 
 
 def _cell(raw: str, kind: str, to: Type) -> str:
-    """The raw expression with everything that spells "missing" as null."""
+    """The raw expression with null for every spelling of "missing"."""
     if kind == "float":
         return f"CASE WHEN isnan({raw}) THEN NULL ELSE {raw} END"
     if kind != "text":
@@ -104,29 +112,29 @@ def _cell(raw: str, kind: str, to: Type) -> str:
     return f"CASE WHEN list_contains({_MISSING}, lower({text})) THEN NULL ELSE {text} END"
 
 
-def _value(to: Type, cell: str, kind: str, habits: Habits) -> str | None:
+def _value(to: Type, cell: str, kind: str, file_format: FileFormat) -> str | None:
     if to is Type.STRING:
         return _string(cell, kind)
     if to is Type.BOOLEAN:
         return _boolean(cell, kind)
     if to in (Type.TIMESTAMP, Type.DATE):
-        instant = _instant(cell, kind, habits)
-        return _day(instant, cell, kind, habits) if to is Type.DATE else instant
-    number = _number(cell, kind, habits.decimal)
-    return None if number is None else _numeric(to, number, habits)
+        instant = _instant(cell, kind, file_format)
+        return _day(instant, cell, kind, file_format) if to is Type.DATE else instant
+    number = _number(cell, kind, file_format.decimal)
+    return None if number is None else _numeric(to, number, file_format)
 
 
-def _numeric(to: Type, number: str, habits: Habits) -> str:
+def _numeric(to: Type, number: str, file_format: FileFormat) -> str:
     if to is Type.FLOAT:
         real = f"TRY_CAST({number} AS DOUBLE)"
         return f"CASE WHEN isfinite({real}) THEN {real} END"
-    if to is Type.MONEY and habits.money == "major":
-        return f"TRY_CAST(round({number} * {10**habits.minor_digits}) AS BIGINT)"
+    if to is Type.MONEY and file_format.money == "major":
+        return f"TRY_CAST(round({number} * {10**file_format.minor_digits}) AS BIGINT)"
     return f"CASE WHEN {number} = round({number}) THEN TRY_CAST({number} AS BIGINT) END"
 
 
 def _string(cell: str, kind: str) -> str | None:
-    """Text; a whole float (an id that once met a NaN in a data frame) loses its `.0`."""
+    """Text. A whole float loses its `.0`: pandas turns integer ids with gaps into floats."""
     if kind == "other":
         return None
     if kind in ("float", "decimal"):
@@ -155,20 +163,20 @@ def _number(cell: str, kind: str, decimal: str) -> str | None:
     if kind != "text":
         return None
     text = f"translate({cell}, ',.', '.,')" if decimal == "," else cell
-    exact = f"TRY_CAST({text} AS DECIMAL(18, 6))"  # wider ones are forty times slower
+    exact = f"TRY_CAST({text} AS DECIMAL(18, 6))"  # a wider decimal is forty times slower
     return f"CASE WHEN regexp_full_match({text}, '{_NUMBER}') THEN {exact} END"
 
 
-def _instant(cell: str, kind: str, habits: Habits) -> str | None:
-    zone = quoted(habits.timezone)
+def _instant(cell: str, kind: str, file_format: FileFormat) -> str | None:
+    zone = quoted(file_format.timezone)
     if kind == "instant":
         return cell
     if kind in ("date", "local"):
         return f"timezone('{zone}', CAST({cell} AS TIMESTAMP))"
     if kind != "text":
         return None
-    if habits.timestamp_format:
-        return _formatted(cell, zone, habits.timestamp_format)
+    if file_format.timestamp_format:
+        return _formatted(cell, zone, file_format.timestamp_format)
     return (
         f"CASE WHEN regexp_full_match({cell}, '{_WITH_OFFSET}')"
         f" THEN TRY_CAST({cell} AS TIMESTAMP WITH TIME ZONE)"
@@ -182,9 +190,9 @@ def _formatted(cell: str, zone: str, pattern: str) -> str:
     return parsed if "%z" in pattern.lower() else f"timezone('{zone}', {parsed})"
 
 
-def _day(instant: str | None, cell: str, kind: str, habits: Habits) -> str | None:
+def _day(instant: str | None, cell: str, kind: str, file_format: FileFormat) -> str | None:
     if kind == "date":
         return cell
     if instant is None:
         return None
-    return f"CAST(timezone('{quoted(habits.timezone)}', {instant}) AS DATE)"
+    return f"CAST(timezone('{quoted(file_format.timezone)}', {instant}) AS DATE)"
