@@ -1,1 +1,1 @@
-"""When things run."""
+"""Airflow DAGs: refresh and retrain. A task calls the function of one stage."""

@@ -1,4 +1,4 @@
-"""## refresh: a shop's tables become features
+"""## refresh: from the tables of a shop to features
 
 `ingest` → `validate` → `featurize` → `materialize`
 
@@ -9,12 +9,12 @@
 | featurize | `data/validated` | `data/features` |
 | materialize | `data/features` | the online store |
 
-`ingest` and `materialize` are tried twice more: a source or a store may be away for a moment.
-Anything Pricebook itself refuses (a critical check, too many bad rows, a wrong setting) fails at
-once, and the last line of the task's log names the cause.
+`ingest` and `materialize` are retried twice, because a source or a store may be unavailable for a
+moment. An error that Pricebook raises itself (a critical check, too many bad rows, a wrong setting)
+fails at once. The last line of the task's log names the cause.
 
-When it ends, the asset **features** is fresh, and **retrain** follows if it is not paused.
-Every stage reads only what happened before *as of*, so running a day again changes nothing.
+A run updates the asset **features**, which starts **retrain** if that DAG is not paused. Every
+stage reads only data from before *as of*, so running a day again changes nothing.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from pipelines.inputs import refresh_inputs
 
 @task(**RETRIES)
 def ingest() -> dict[str, int]:
-    """Read the shop's tables as they were before the cut-off. Gives the rows of each."""
+    """Read the tables of the shop up to the cut-off. Returns the rows of each."""
     from pipelines.ingest import ingest
 
     with stage(refresh_inputs) as (as_of, params, settings):
@@ -39,7 +39,7 @@ def ingest() -> dict[str, int]:
 
 @task
 def validate() -> dict[str, Any]:
-    """Check every row against the contract. Bad rows are quarantined, every failure is an alert."""
+    """Check every row against the contract. Quarantines bad rows and raises alerts."""
     from pipelines.validate import validate
 
     with stage(refresh_inputs) as (as_of, params, settings):
@@ -48,7 +48,7 @@ def validate() -> dict[str, Any]:
 
 @task
 def featurize() -> dict[str, int]:
-    """Build point-in-time features from the validated rows. Gives the rows of each table."""
+    """Build point-in-time features from the validated rows. Returns the rows of each file."""
     from pipelines.featurize import featurize
 
     with stage(refresh_inputs) as (as_of, params, settings):
@@ -57,7 +57,7 @@ def featurize() -> dict[str, int]:
 
 @task(**RETRIES, outlets=[Asset("features")])
 def materialize() -> dict[str, int]:
-    """Push the newest features to the online store. Gives the keys of each view."""
+    """Push the latest features to the online store. Returns the keys of each view."""
     from pipelines.materialize import materialize
 
     with stage(refresh_inputs) as (as_of, params, settings):
@@ -66,7 +66,7 @@ def materialize() -> dict[str, int]:
 
 @dag(params=refresh_form(), doc_md=__doc__, tags=["pricebook"], max_active_runs=1)
 def refresh() -> None:
-    """A shop's tables become features."""
+    """From the tables of a shop to features."""
     ingest() >> validate() >> featurize() >> materialize()
 
 

@@ -1,18 +1,18 @@
-"""## retrain: features become a champion
+"""## retrain: from features to a champion
 
-`train` (demand and response side by side) → `gate` → `promote`
+`train` (demand and response in parallel) → `gate` → `promote`
 
 | task | does |
 |---|---|
-| train | fits a model, measures it on the held-out periods, registers it |
-| gate | compares the pair with the champion; the verdict lists every check with its figures |
-| promote | makes the pair the champion, and the running service swaps to it |
+| train | fits a model, evaluates it on the held-out periods and registers it |
+| gate | compares the pair of models with the champion; the verdict lists every check |
+| promote | makes the pair the champion; the running service swaps to it |
 
-Nothing is retried: the same data and seed give the same model. A refusal is not a failure:
-`promote` is skipped, its log says why, and the champion stays.
-`pricebook verdicts` prints the verdicts; rolling back is promoting the pair before.
+Tasks are not retried, because the same data and seed give the same model. If the gate refuses the
+pair, `promote` is skipped, its log says why, and the champion stays. `pricebook verdicts` prints
+the verdicts, and `pricebook rollback` returns to the previous champion.
 
-It follows **refresh** whenever the asset **features** is fresh, if this DAG is not paused. To
+A run of **refresh** updates the asset **features**, which starts this DAG if it is not paused. To
 train by hand only, leave it paused and tick *Unpause* on the form, or pause it again afterwards.
 """
 
@@ -30,21 +30,21 @@ from pipelines.inputs import retrain_inputs
 
 @task
 def train(model: str) -> dict[str, Any]:
-    """Fit one model. Gives its name, version, MLflow run and metrics."""
+    """Fit one model. Returns its name, version, MLflow run and metrics."""
     from pipelines.train import train
 
     if model not in form()["models"]:
-        raise AirflowSkipException(f"The form leaves {model} out; the champion's is used.")
+        raise AirflowSkipException(f"{model} is not selected in the form; the champion's is used.")
     with stage(retrain_inputs) as (as_of, params, settings):
         return train(model, as_of, params, settings)
 
 
 @task(trigger_rule="none_failed_min_one_success")
 def gate(trained: list[dict[str, Any] | None]) -> dict[str, Any]:
-    """Judge the pair against the champion. Gives the verdict, check by check."""
+    """Compare the pair with the champion. Returns the verdict with every check."""
     from pipelines.gate import gate
 
-    versions = {one["model"]: one["version"] for one in trained if one}
+    versions = {report["model"]: report["version"] for report in trained if report}
     with stage(retrain_inputs) as (as_of, params, settings):
         return gate(as_of, params, settings, versions)
 
@@ -55,7 +55,8 @@ def promote(verdict: dict[str, Any]) -> dict[str, Any]:
     from pipelines.promote import promote
 
     if not form()["promote"]:
-        raise AirflowSkipException(f"A dry run. The gate's word: {verdict['refusals'] or 'passed'}")
+        refusals = " ".join(verdict["refusals"])
+        raise AirflowSkipException(f"A dry run. Verdict of the gate: {refusals or 'passed'}")
     with stage(retrain_inputs) as (_, params, settings):
         report = promote(verdict, params, settings)
     if not report["promoted"]:
@@ -71,8 +72,8 @@ def promote(verdict: dict[str, Any]) -> dict[str, Any]:
     max_active_runs=1,
 )
 def retrain() -> None:
-    """Features become a champion."""
-    with TaskGroup("train", tooltip="demand and response side by side"):
+    """From features to a champion."""
+    with TaskGroup("train", tooltip="demand and response in parallel"):
         trained = [train.override(task_id=model)(model) for model in MODELS]
     promote(gate(trained))
 

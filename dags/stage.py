@@ -1,4 +1,4 @@
-"""What every task shares: the form turned into a stage's inputs, and errors made for people."""
+"""What all tasks share: the inputs of a stage from the form, and readable errors."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from pipelines.inputs import Inputs
 from pricebook.config import Settings
 from pricebook.errors import PricebookError
 
-# For stages that read or write outside this machine. A failed check or a refused model fails again.
+# For stages that use sources or stores outside this machine. Retrying a failed check is no use.
 RETRIES: dict[str, Any] = {"retries": 2, "retry_delay": timedelta(seconds=15)}
 
 
 def form() -> dict[str, Any]:
-    """The trigger form of this run, as filled in."""
+    """The values of the trigger form of this run."""
     return dict(get_current_context()["params"])
 
 
 def run_id() -> str:
-    """The name of this run, for the alerts it raises."""
+    """The name of this run; its alerts show it."""
     return str(get_current_context()["run_id"])
 
 
@@ -34,9 +34,12 @@ def run_id() -> str:
 def stage(
     inputs: Callable[[Mapping[str, Any], Settings], Inputs],
 ) -> Iterator[Inputs]:
-    """Yield (as_of, params, settings) of this run, by `refresh_inputs` or `retrain_inputs`.
+    """Yield (as_of, params, settings) of this run.
 
-    A PricebookError ends the task at once: its cause is known, so a retry would not help.
+    A PricebookError fails the task without a retry, because the next try would fail the same way.
+
+    Args:
+        inputs: `refresh_inputs` or `retrain_inputs`.
     """
     _quiet()
     try:
@@ -46,7 +49,7 @@ def stage(
 
 
 def _quiet() -> None:
-    """Leave the story of the stage in the log, and out of it what libraries tell themselves."""
+    """Keep the log of the task to messages of the stage, without those of its libraries."""
     for name in ("alembic", "feast", "great_expectations", "mlflow"):
         logging.getLogger(name).setLevel(logging.WARNING)
     warnings.simplefilter("ignore", DeprecationWarning)

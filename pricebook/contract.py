@@ -32,6 +32,7 @@ class Rule(StrEnum):
     NOT_NULL = "not_null"
     AT_LEAST = "at_least"  # column >= limit
     AT_MOST = "at_most"  # column <= limit
+    SALE_AT_LEAST = "sale_at_least"  # column >= limit, except in a return (quantity < 0)
     WITHIN = "within"  # -limit <= column <= limit
     NOT_EQUAL = "not_equal"  # column != limit
     ONE_OF = "one_of"  # column in values
@@ -124,6 +125,11 @@ def _check(rule: Rule, columns: str, severity: Severity, why: str, **options: An
 
 def _not_negative(column: str) -> Check:
     return _check(Rule.AT_LEAST, column, ROW, f"{column} cannot be negative", limit=0)
+
+
+def _not_negative_in_sales(column: str) -> Check:
+    why = f"{column} cannot be negative in a sale"
+    return _check(Rule.SALE_AT_LEAST, column, ROW, why, name="at_least", limit=0)
 
 
 def _positive(column: str) -> Check:
@@ -228,8 +234,8 @@ _ORDERS = _table(
             limit=0,
             unless="allow_free",
         ),
-        _not_negative("list_amount"),
-        _not_negative("coupon_amount"),
+        _not_negative_in_sales("list_amount"),
+        _not_negative_in_sales("coupon_amount"),
         _check(
             Rule.NOT_ABOVE,
             "coupon_amount net_amount",

@@ -81,6 +81,7 @@ def _condition(check: Check) -> str:
         Rule.NOT_NULL: f"{columns} is not null",
         Rule.AT_LEAST: f"{columns} ≥ {bound}",
         Rule.AT_MOST: f"{columns} ≤ {bound}",
+        Rule.SALE_AT_LEAST: f"{columns} ≥ {bound}, except in a return",
         Rule.WITHIN: f"{columns} is between −{bound} and {bound}",
         Rule.NOT_EQUAL: f"{columns} ≠ {bound}",
         Rule.ONE_OF: f"{columns} is one of {', '.join(check.values)}",

@@ -191,6 +191,15 @@ def test_max_quantity_bounds_returns_as_it_bounds_sales(home: Home, quantity: in
     assert report["reasons"] == {"orders.quantity.at_most": 1}
 
 
+def test_a_return_may_have_a_negative_list_amount_and_a_sale_may_not(home: Home):
+    rows = [row | {"list_amount": 500} for row in clean_orders()]
+    rows[4] |= {"quantity": -1, "net_amount": -250, "list_amount": -300}
+    rows[5] |= {"list_amount": -300}
+    home.write("orders", rows)
+    report = home.validate(with_returns())["tables"]["orders"]
+    assert report["reasons"] == {"orders.list_amount.at_least": 1}
+
+
 def test_a_week_with_more_returns_than_sales_raises_an_alert(home: Home):
     home.orders(lambda rows: rows[0].update(quantity=-50, net_amount=-9))
     assert home.validate(with_returns())["tables"]["orders"]["quarantined"] == 0

@@ -122,6 +122,7 @@ _PREDICATES: dict[Rule, Callable[[Check, str, Calendar], str]] = {
     Rule.NOT_NULL: lambda check, *_: f"{_column(check)} is not null",
     Rule.AT_LEAST: lambda check, *_: f"{_column(check)} >= {check.limit}",
     Rule.AT_MOST: lambda check, *_: f"{_column(check)} <= {check.limit}",
+    Rule.SALE_AT_LEAST: lambda check, *_: f"({_column(check)} >= {check.limit} or quantity < 0)",
     Rule.WITHIN: lambda check, *_: f"abs({_column(check)}) <= {check.limit}",
     Rule.NOT_EQUAL: lambda check, *_: f"{_column(check)} <> {check.limit}",
     Rule.ONE_OF: _one_of,
