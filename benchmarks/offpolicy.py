@@ -33,6 +33,8 @@ from benchmarks.report import Bar, Plot, print_result, write_result
 from benchmarks.simulated import Floats, Week, panel, play, seed_range, sku_names
 from models.runtime import Series
 from pricebook.config import Experiment, Quote, Response
+from pricebook.events import Event
+from pricebook.latest_values import LatestValues
 from pricebook.pricing.arms import EXPLORE, Arm
 from pricebook.pricing.decision import Choice, Listings
 from pricebook.pricing.offpolicy import (
@@ -45,7 +47,6 @@ from pricebook.pricing.offpolicy import (
     within_arm,
 )
 from pricebook.pricing.quote import Terms, offers
-from pricebook.signals import Event, EventWindows
 from pricebook.simulation.market import Market, Spec
 from serving.http.schemas import QuoteRequest
 from serving.quotes.bundle import KIND, About, Bundle, Forecasts
@@ -174,7 +175,7 @@ def trade(at: Shop, folder: Path) -> None:
     rng, now, order = np.random.default_rng([at.market.spec.seed, 9]), OPENING, 0
     journal = DailyLog(folder, "quotes")
     nobody = SimpleNamespace(in_service=None)
-    champion = SimpleNamespace(offers=Offers(at.bundle, EventWindows()))
+    champion = SimpleNamespace(offers=Offers(at.bundle, LatestValues(max_places=1)))
     ring = KeyRing({"key": bytes(32)}, "key")
     quoter = Quoter(champion, nobody, EmptyStore(), journal, lambda: ring, lambda: now)
     for week in at.weeks:

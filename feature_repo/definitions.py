@@ -17,7 +17,8 @@ from feast import Entity, FeatureService, FeatureView, Field, FileSource, PushSo
 from feast.types import Array, Bool, Float64, Int64, String, UnixTimestamp
 
 from pricebook.config import REPO_ROOT, Settings
-from pricebook.signals import DAY, FIGURES, LAST
+from pricebook.latest_values import VALUE_FEATURES
+from pricebook.signals import COUNT_FEATURES, DAY
 
 PERIOD_FEATURES = {
     "units": Int64,
@@ -64,8 +65,11 @@ SHOPPER_FEATURES = {
     "consent_personalised": Bool,
     "shopper_at": UnixTimestamp,
 }
-SKU_LIVE = {**dict.fromkeys((*FIGURES, *LAST), Int64), "sku_live_at": UnixTimestamp}
-SHOPPER_LIVE = {**dict.fromkeys(FIGURES, Int64), "shopper_live_at": UnixTimestamp}
+SKU_LIVE = {
+    **dict.fromkeys((*COUNT_FEATURES, *VALUE_FEATURES), Int64),
+    "sku_live_at": UnixTimestamp,
+}
+SHOPPER_LIVE = {**dict.fromkeys(COUNT_FEATURES, Int64), "shopper_live_at": UnixTimestamp}
 
 
 def _entity(name: str, description: str) -> Entity:

@@ -1,29 +1,27 @@
-"""Live signals: what happened in the last hour and day, and what was last told, in memory.
+"""Live features, computed from events in memory.
 
-An event counts in the bucket of its own instant, whenever it arrives, and a last value yields only
-to one of a later instant. So neither the order of arrival nor a repetition matters, and several
-processes that see the same events come to know the same.
+There are two kinds: counts of the events of the last hour and day, and the latest stock and
+competitor prices. An event counts in the time bucket in which it occurred, whenever it arrives. So
+the order of arrival and repeated events do not matter: all processes that read the same events
+compute the same features.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
 from enum import StrEnum
-from itertools import count
-from typing import Literal, TypeVar
+from typing import TypeVar
 
-ANYWHERE = "all"  # the zone of what is told without one; it holds in every zone
-AHEAD = 60.0  # seconds an event's clock may be ahead of ours
+from pricebook.events import Event, Place
+from pricebook.latest_values import LatestValues
 
-Kind = Literal["view", "cart", "search", "order", "stock", "competitor_price"]
-Place = tuple[str, str]  # sku and zone
+MAX_AHEAD = 60.0  # seconds that an event may be dated in the future, because clocks differ
 
 
 class Outcome(StrEnum):
-    """What became of an event; all but the first change nothing."""
+    """What becomes of an event. Only an accepted event has an effect."""
 
     ACCEPTED = "accepted"
     DUPLICATE = "duplicate"
@@ -32,296 +30,209 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
-    """Something that happened in the shop, at an aware instant. Money in minor units.
+class Window:
+    """A sliding time window that consists of whole buckets, so it is exact to one bucket.
 
-    `quantity`, `price` and `quote_id` are of an order; `on_hand` of a stock; `competitor`, `price`
-    and `public` (any shopper could see it) of a competitor_price.
+    Attributes:
+        seconds: the length of a bucket.
+        buckets: the number of buckets.
     """
 
-    event_id: str
-    occurred_at: datetime
-    kind: Kind
-    sku: str | None = None
-    zone: str | None = None
-    customer_id: str | None = None
-    quantity: int | None = None
-    price: int | None = None
-    quote_id: str | None = None
-    on_hand: int | None = None
-    competitor: str | None = None
-    public: bool = True
-
-    @property
-    def place(self) -> Place | None:
-        return None if self.sku is None else (self.sku, self.zone or ANYWHERE)
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """A window of whole buckets; it moves by one, so it is exact to a bucket."""
-
-    seconds: int  # of a bucket
+    seconds: int
     buckets: int
 
     def bucket(self, at: float) -> int:
+        """The number of the bucket that contains an instant."""
         return int(at // self.seconds)
 
-    def oldest(self, now: float) -> int:
-        """The first bucket inside the window.
+    def first_bucket(self, now: float) -> int:
+        """The number of the oldest bucket in the window.
 
-        >>> Span(300, 12).oldest(3600.0)
+        >>> Window(300, 12).first_bucket(3600.0)
         1
         """
         return self.bucket(now) - self.buckets + 1
 
-    def begins(self, now: float) -> float:
-        return float(self.oldest(now) * self.seconds)
+    def start(self, now: float) -> float:
+        """The instant at which the window begins."""
+        return float(self.first_bucket(now) * self.seconds)
 
 
-DAY = Span(3600, 24)  # the longest: nothing older is known
-SPANS = {"hour": Span(300, 12), "day": DAY}
+DAY = Window(3600, 24)  # the longest window; everything older is forgotten
+WINDOWS = {"hour": Window(300, 12), "day": DAY}
 PLURAL = {"view": "views", "cart": "carts", "search": "searches", "order": "orders"}
-NAMES = {kind: [f"{many}_{span}" for span in SPANS] for kind, many in PLURAL.items()}
-FIGURES = {name: SPANS[name.rpartition("_")[2]] for names in NAMES.values() for name in names}
-LAST = ("on_hand", "competitor_price")
+# The features that an event of a kind counts in, such as views_hour, and their windows.
+FEATURES_OF_KIND = {kind: [f"{plural}_{w}" for w in WINDOWS] for kind, plural in PLURAL.items()}
+COUNT_FEATURES = {
+    f"{p}_{name}": window for p in PLURAL.values() for name, window in WINDOWS.items()
+}
 
 
 class Counts:
-    """Events of a sku in a zone, or of a shopper: for each figure, their number by bucket.
-
-    Buckets that are left behind are dropped by making a new dict, so a thread that reads meanwhile
-    sees the one or the other.
-    """
+    """Counts of the events of one sku in a zone, or of one shopper, by feature and bucket."""
 
     __slots__ = ("_buckets", "latest")
 
     def __init__(self) -> None:
         self._buckets: dict[str, dict[int, int]] = {}
-        self.latest = 0.0
+        self.latest = 0.0  # time of the latest event
 
     def add(self, kind: str, at: float, now: float) -> None:
+        """Count an event of time `at` in the windows that it falls into."""
         self.latest = max(self.latest, at)
-        for name in NAMES[kind]:
-            span = FIGURES[name]
-            bucket, oldest = span.bucket(at), span.oldest(now)
-            if bucket < oldest:
+        for name in FEATURES_OF_KIND[kind]:
+            window = COUNT_FEATURES[name]
+            bucket, first = window.bucket(at), window.first_bucket(now)
+            if bucket < first:
                 continue
-            buckets = self._buckets.setdefault(name, {})
-            buckets[bucket] = buckets.get(bucket, 0) + 1
-            if len(buckets) > span.buckets:
-                self._buckets[name] = {one: n for one, n in buckets.items() if one >= oldest}
+            counts = self._buckets.setdefault(name, {})
+            counts[bucket] = counts.get(bucket, 0) + 1
+            if len(counts) > window.buckets:
+                # A new dict, because another thread may be reading the old one.
+                self._buckets[name] = {b: n for b, n in counts.items() if b >= first}
 
-    def figures(self, now: float) -> dict[str, int]:
-        """What is inside the windows; a figure that is zero is left out."""
-        found = {}
-        for name, buckets in list(self._buckets.items()):
-            oldest = FIGURES[name].oldest(now)
-            if inside := sum(n for one, n in list(buckets.items()) if one >= oldest):
-                found[name] = inside
-        return found
-
-
-Told = tuple[float, int]  # when, and the negative of what: the later wins, of equals the lower
-STOCK = ""  # where stock is told, among the rivals
-NEVER: Told = (float("-inf"), 0)
-NOTHING_TOLD: tuple[int, dict[str, Told]] = (0, {})
+    def features(self, now: float) -> dict[str, int]:
+        """The number of events in each window. Features that are zero are left out."""
+        features = {}
+        # The dicts are copied, because another thread may add to them during the iteration.
+        for name, counts in list(self._buckets.items()):
+            first = COUNT_FEATURES[name].first_bucket(now)
+            if total := sum(n for bucket, n in list(counts.items()) if bucket >= first):
+                features[name] = total
+        return features
 
 
 class EventWindows:
-    """Counts and last values, updated by events. Instants are seconds since the epoch.
+    """The live features of all skus and shoppers. Instants are in seconds since the epoch.
 
-    Memory is bounded. At most `most` skus (in a zone), and as many shoppers, are held: who is
-    longest without an event goes first. At most `most_ids` events are remembered by the hash of
-    their id; beyond that the first are forgotten, and whatever is as old as they are is late, so
-    that none counts twice. Of a sku at most `RIVALS` competitors are known.
+    Memory is bounded:
 
-    One thread may write while others read.
+    - Features are kept for `max_keys` skus (in a zone) and as many shoppers. The one without an
+      event for the longest time is dropped first.
+    - `max_ids` event ids are remembered, as hashes, to detect duplicates. If more events arrive in
+      a day, the first ids are forgotten. Events that are as old as a forgotten one count as late,
+      because they could be duplicates.
 
+    One thread may write while others read, without a lock.
+
+    >>> from datetime import datetime
     >>> windows = EventWindows()
     >>> at = datetime.fromisoformat("2026-01-05T12:00:00Z")
     >>> view = Event("e1", at, "view", sku="milk", customer_id="ann")
-    >>> [str(windows.take(view, at.timestamp())) for _ in range(2)]
+    >>> [str(windows.add(view, at.timestamp())) for _ in range(2)]
     ['accepted', 'duplicate']
-    >>> windows.sku("milk", "all", at.timestamp())
+    >>> windows.sku_features("milk", "all", at.timestamp())
     {'views_hour': 1, 'views_day': 1}
+
+    Attributes:
+        values: the latest stock and competitor prices.
+        latest: the time of the latest event of each kind.
     """
 
-    RIVALS = 100
-
-    def __init__(self, most: int = 20_000, most_ids: int = 500_000) -> None:
-        self._most, self._most_ids = most, most_ids
-        self._seen: dict[int, int] = {}  # hash of an id: the minute of its event
-        self._arrived: deque[int] = deque()  # the same hashes, as they came
-        self._forgotten = 0  # events up to this minute are late
+    def __init__(self, max_keys: int = 20_000, max_ids: int = 500_000) -> None:
+        self.values = LatestValues(max_keys)
+        self.latest: dict[str, float] = {}
+        self._max_keys, self._max_ids = max_keys, max_ids
+        self._minutes: dict[int, int] = {}  # hash of an event's id: the minute of the event
+        self._arrivals: deque[int] = deque()  # the same hashes, in order of arrival
+        self._forgotten_minute = 0  # events up to this minute are late
         self._skus: OrderedDict[Place, Counts] = OrderedDict()
         self._shoppers: OrderedDict[str, Counts] = OrderedDict()
-        self._told: OrderedDict[Place, tuple[int, dict[str, Told]]] = OrderedDict()
-        self._change = count(1)
-        self.latest: dict[str, float] = {}  # kind: when it last occurred
 
-    def judge(self, event: Event, now: float) -> Outcome:
-        """Whether an event is to be taken; changes nothing."""
+    def classify(self, event: Event, now: float) -> Outcome:
+        """What `add` would return for an event. Changes nothing."""
         at = event.occurred_at.timestamp()
-        if hash(event.event_id) in self._seen:
+        if hash(event.event_id) in self._minutes:
             return Outcome.DUPLICATE
-        if at > now + AHEAD:
+        if at > now + MAX_AHEAD:
             return Outcome.EARLY
-        if DAY.bucket(at) < DAY.oldest(now) or _minute(at) <= self._forgotten:
+        if DAY.bucket(at) < DAY.first_bucket(now) or _minute(at) <= self._forgotten_minute:
             return Outcome.LATE
         return Outcome.ACCEPTED
 
-    def take(self, event: Event, now: float) -> Outcome:
-        """Let an event count if it is to be taken."""
-        outcome = self.judge(event, now)
+    def add(self, event: Event, now: float) -> Outcome:
+        """Update the features with an event, if it is accepted."""
+        outcome = self.classify(event, now)
         if outcome is Outcome.ACCEPTED:
             at = event.occurred_at.timestamp()
-            self._remember(event.event_id, at, now)
+            self._remember_id(event.event_id, at, now)
             self.latest[event.kind] = max(at, self.latest.get(event.kind, at))
             self._count(event, at, now)
-            self._learn(event, at)
+            self.values.update(event, at)
         return outcome
 
-    def _remember(self, event_id: str, at: float, now: float) -> None:
-        mark = hash(event_id)
-        self._seen[mark] = _minute(at)
-        self._arrived.append(mark)
-        while len(self._arrived) > self._most_ids:
-            self._forgotten = max(self._forgotten, self._seen.pop(self._arrived.popleft()))
-        gone = _minute(DAY.begins(now))
-        while self._seen[self._arrived[0]] < gone:
-            del self._seen[self._arrived.popleft()]
+    def _remember_id(self, event_id: str, at: float, now: float) -> None:
+        key = hash(event_id)
+        self._minutes[key] = _minute(at)
+        self._arrivals.append(key)
+        while len(self._arrivals) > self._max_ids:
+            forgotten = self._minutes.pop(self._arrivals.popleft())
+            self._forgotten_minute = max(self._forgotten_minute, forgotten)
+        first_minute = _minute(DAY.start(now))
+        while self._minutes[self._arrivals[0]] < first_minute:
+            del self._minutes[self._arrivals.popleft()]
 
     def _count(self, event: Event, at: float, now: float) -> None:
-        if event.kind not in NAMES:
+        if event.kind not in FEATURES_OF_KIND:
             return
         if event.place is not None:
-            _held(self._skus, event.place, self._most).add(event.kind, at, now)
+            _counts_of(self._skus, event.place, self._max_keys).add(event.kind, at, now)
         if event.customer_id is not None:
-            _held(self._shoppers, event.customer_id, self._most).add(event.kind, at, now)
+            _counts_of(self._shoppers, event.customer_id, self._max_keys).add(event.kind, at, now)
 
-    def _learn(self, event: Event, at: float) -> None:
-        match event:
-            case Event(kind="stock", place=tuple() as place, on_hand=int() as units):
-                self._tell(place, STOCK, (at, -units))
-            case Event(
-                kind="competitor_price",
-                place=tuple() as place,
-                competitor=str() as who,
-                price=int() as price,
-                public=True,
-            ):
-                self._tell(place, who, (at, -price))
+    def expired_places(self, now: float) -> list[Place]:
+        """The places with a value that is older than a day. For any thread: it only reads."""
+        return self.values.expired_places(DAY.start(now))
 
-    def _tell(self, place: Place, who: str, told: Told) -> None:
-        version, values = self._told.get(place, NOTHING_TOLD)
-        before = values.get(who, NEVER)
-        if told <= before:
-            return
-        if who not in values or told[1] != before[1]:
-            version = next(self._change)
-        values = values | {who: told}
-        if len(values) > self.RIVALS + 1:
-            del values[min(values.keys() - {STOCK}, key=values.__getitem__)]
-        self._told[place] = (version, values)
-        self._told.move_to_end(place)
-        if len(self._told) > self._most:
-            self._told.popitem(last=False)
+    def expire(self, now: float, places: Iterable[Place]) -> None:
+        """Drop the old values in these places, and skus and shoppers without a recent event."""
+        start = DAY.start(now)
+        self.values.drop_expired(places, start)
+        _drop_idle(self._skus, start)
+        _drop_idle(self._shoppers, start)
 
-    def aged(self, now: float) -> list[Place]:
-        """Where a last value has left the longest window."""
-        since = DAY.begins(now)
-        told = ((place, self._told.get(place, NOTHING_TOLD)[1]) for place in list(self._told))
-        return [place for place, values in told if any(at < since for at, _ in values.values())]
-
-    def expire(self, now: float, aged: Iterable[Place]) -> None:
-        """Drop the last values that have aged in these places, and whom nothing happens to."""
-        since = DAY.begins(now)
-        for place in aged:
-            self._forget(place, since)
-        _drop_idle(self._skus, since)
-        _drop_idle(self._shoppers, since)
-
-    def _forget(self, place: Place, since: float) -> None:
-        values = self._told.get(place, NOTHING_TOLD)[1]
-        kept = {who: told for who, told in values.items() if told[0] >= since}
-        if kept:
-            self._told[place] = (next(self._change), kept)
-        else:
-            self._told.pop(place, None)
-
-    def version(self, sku: str, zone: str) -> int:
-        """Another number whenever another last value holds here; 0 where none ever did."""
-        told = self._told
-        own, anywhere = told.get((sku, zone)), told.get((sku, ANYWHERE))
-        if own is None:
-            return 0 if anywhere is None else anywhere[0]
-        return own[0] << 64 | (0 if anywhere is None else anywhere[0])
-
-    def on_hand(self, sku: str, zone: str) -> int | None:
-        """Units in stock as last told of the zone or of everywhere; None where unknown."""
-        return _stock(self._about(sku, zone))
-
-    def competitor_price(self, sku: str, zone: str) -> int | None:
-        """The lowest of each competitor's latest public price; None where unknown."""
-        return _lowest(self._about(sku, zone))
-
-    def _about(self, sku: str, zone: str) -> list[dict[str, Told]]:
-        told = self._told
-        found = told.get((sku, zone)), told.get((sku, ANYWHERE))
-        return [one[1] for one in found if one is not None]
-
-    def sku(self, sku: str, zone: str, now: float) -> dict[str, int]:
-        """Every figure known of a sku in a zone; counts that are zero are left out."""
+    def sku_features(self, sku: str, zone: str, now: float) -> dict[str, int]:
+        """The features of a sku in a zone. Counts of zero and unknown values are left out."""
         counts = self._skus.get((sku, zone))
-        found = {} if counts is None else counts.figures(now)
-        if told := self._about(sku, zone):
-            last = zip(LAST, (_stock(told), _lowest(told)), strict=True)
-            found |= {name: value for name, value in last if value is not None}
-        return found
+        features = {} if counts is None else counts.features(now)
+        if values := self.values.features(sku, zone):
+            features |= values
+        return features
+
+    def shopper_features(self, customer_id: str, now: float) -> dict[str, int]:
+        """The features of a shopper. Counts of zero are left out."""
+        counts = self._shoppers.get(customer_id)
+        return {} if counts is None else counts.features(now)
 
     def skus(self) -> list[Place]:
-        """Every sku in a zone that something is known of."""
-        return list({*self._skus, *self._told})
+        """All skus (in a zone) with features."""
+        return list({*self._skus, *self.values.places()})
 
     def shoppers(self) -> list[str]:
+        """All shoppers with features."""
         return list(self._shoppers)
-
-    def shopper(self, customer_id: str, now: float) -> dict[str, int]:
-        """Every count of a shopper that is not zero."""
-        counts = self._shoppers.get(customer_id)
-        return {} if counts is None else counts.figures(now)
-
-
-def _stock(told: Sequence[Mapping[str, Told]]) -> int | None:
-    found = [values[STOCK] for values in told if STOCK in values]
-    return -max(found)[1] if found else None
-
-
-def _lowest(told: Sequence[Mapping[str, Told]]) -> int | None:
-    latest: dict[str, Told] = {}
-    for values in told:
-        for who, value in values.items():
-            latest[who] = max(value, latest.get(who, NEVER))
-    return min((-value[1] for who, value in latest.items() if who != STOCK), default=None)
 
 
 K = TypeVar("K")
 
 
-def _held(held: OrderedDict[K, Counts], key: K, most: int) -> Counts:
-    """The counts of a key, now the last to go."""
-    counts = held.setdefault(key, Counts())
-    held.move_to_end(key)
-    if len(held) > most:
-        held.popitem(last=False)
-    return counts
+def _counts_of(counts: OrderedDict[K, Counts], key: K, max_keys: int) -> Counts:
+    """The counts of a key. The key becomes the last to be dropped."""
+    counts_of_key = counts.setdefault(key, Counts())
+    counts.move_to_end(key)
+    if len(counts) > max_keys:
+        counts.popitem(last=False)
+    return counts_of_key
 
 
-def _drop_idle(held: OrderedDict[K, Counts], since: float) -> None:
-    """Drop those at the front; one that is behind goes when it has come there."""
-    while held and next(iter(held.values())).latest < since:
-        held.popitem(last=False)
+def _drop_idle(counts: OrderedDict[K, Counts], start: float) -> None:
+    """Drop keys without a recent event from the front, up to the first that has one.
+
+    The order is that of arrival, so an idle key may be further back. It is dropped when it reaches
+    the front.
+    """
+    while counts and next(iter(counts.values())).latest < start:
+        counts.popitem(last=False)
 
 
 def _minute(at: float) -> int:

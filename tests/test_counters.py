@@ -22,12 +22,12 @@ WORKER_WITHOUT_ONLINE_STORE = """
 import time
 from datetime import UTC, datetime
 from pricebook.config import Settings
-from pricebook.signals import Event
+from pricebook.events import Event
 from serving.http.handlers import Handlers
 handlers = Handlers.from_home(Settings(), packed_bundle=None)
 now = datetime.now(UTC)
-handlers.live.take([Event("e1", now, "stock", "milk", on_hand=3)], now)
-while not handlers.live.pushes.failures:
+handlers.live.add([Event("e1", now, "stock", "milk", on_hand=3)], now)
+while not handlers.live.push_queue.failures:
     time.sleep(0.01)
 handlers._update_metrics()
 handlers.close()

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from pricebook.signals import Event
+from pricebook.events import Event
 from serving.http.errors import RequestError, parse
 from serving.http.event_schemas import EventsRequest
 

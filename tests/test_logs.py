@@ -4,7 +4,7 @@ import json
 import logging
 from datetime import datetime
 
-from pricebook.signals import Event
+from pricebook.events import Event
 from serving.http.handlers import log_orders
 from serving.live.event_log import EventLog
 from serving.logs import JsonFormatter

@@ -9,7 +9,7 @@ import pytest
 from test_service import BOOK, _bundle, _online_store
 
 from pricebook.config import Settings
-from pricebook.signals import Event
+from pricebook.events import Event
 from serving.http.schemas import QuoteRequest
 from serving.live.live_features import LiveFeatures
 from serving.quotes.quoter import Quoter
@@ -71,8 +71,8 @@ class Shop:
         shoppers = ShopperStore(settings)
         shoppers.probe()  # the first look-up opens the store, which takes longer than any may
         self.desk = Quoter(
-            Champion(settings.bundle, self.live.windows),
-            Champion(settings.challenger, self.live.windows, unload_when_removed=True),
+            Champion(settings.bundle, self.live.windows.values),
+            Champion(settings.challenger, self.live.windows.values, unload_when_removed=True),
             shoppers,
             more.pop("journal", self.journal),
             lambda: ring,
@@ -91,7 +91,7 @@ class Shop:
 
     def rival(self, price, name="rival"):
         now, told = self.clock(), {"competitor": name, "price": price}
-        self.live.take([Event(f"{name}-{now}", now, "competitor_price", "milk", **told)], now)
+        self.live.add([Event(f"{name}-{now}", now, "competitor_price", "milk", **told)], now)
 
     def logged(self):
         files = self.settings.quote_log.iterdir()
@@ -141,7 +141,7 @@ def test_an_event_changes_the_next_quote_of_whoever_holds_none(shop):
 
 def test_what_is_sold_out_is_sold_at_its_list_price(shop):
     stock = Event("s1", START, "stock", "milk", on_hand=0)
-    shop.live.take([stock], START)
+    shop.live.add([stock], START)
     assert shop.quote()["reasons"][0]["rule"] == "sold_out"
 
 
@@ -194,7 +194,7 @@ def test_an_explored_quote_is_logged_with_the_chance_of_its_price(home):
 
 def test_what_lately_happened_is_logged_with_a_quote(shop):
     view = Event("v1", START, "view", "milk", customer_id="ann")
-    shop.live.take([view], START)
+    shop.live.add([view], START)
     shop.quote(customer_id="ann"), shop.quote("bread")
     seen = {"views_hour": 1, "views_day": 1}
     assert [line["heard"] for line in shop.logged()] == [{"sku": seen, "shopper": seen}, None]

@@ -11,7 +11,7 @@ from cli.main import app
 from pipelines.champion import put_in_service
 from pipelines.reports.replay import decided_anew, past
 from pricebook.errors import ServiceError
-from pricebook.signals import Event
+from pricebook.events import Event
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Live signals: order and repetition change nothing, and everything expires."""
+"""Live features: the order of events and repeated events do not matter, and everything expires."""
 
 from datetime import UTC, datetime, timedelta
 from itertools import count, pairwise
@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pricebook.signals import AHEAD, FIGURES, Event, EventWindows, Outcome
+from pricebook.events import Event
+from pricebook.latest_values import MAX_COMPETITORS
+from pricebook.signals import COUNT_FEATURES, MAX_AHEAD, EventWindows, Outcome
 
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
 NOW = NOON.timestamp()
@@ -18,21 +20,26 @@ ids = count()
 
 
 def event(kind="view", ago=0.0, **fields):
+    """An event that occurred so many seconds before noon."""
     fields = {"event_id": f"e{next(ids)}", "sku": "milk"} | fields
     return Event(occurred_at=NOON - timedelta(seconds=ago), kind=kind, **fields)
 
 
-def taken(*events, now=NOW, **bounds):
+def windows_with(*events, **bounds):
     windows = EventWindows(**bounds)
-    for one in events:
-        windows.take(one, now)
+    for event in events:
+        windows.add(event, NOW)
     return windows
 
 
-def known(windows, now=NOW):
-    """All that can be asked of the windows."""
-    skus = {place: windows.sku(*place, now) for place in PLACES}
-    return skus, {who: windows.shopper(who, now) for who in SHOPPERS}, dict(windows.latest)
+def all_features(windows, now=NOW):
+    skus = {place: windows.sku_features(*place, now) for place in PLACES}
+    shoppers = {shopper: windows.shopper_features(shopper, now) for shopper in SHOPPERS}
+    return skus, shoppers, dict(windows.latest)
+
+
+def versions(windows):
+    return [windows.values.version(*place) for place in PLACES]
 
 
 events = st.builds(
@@ -48,150 +55,159 @@ events = st.builds(
     price=st.integers(1, 3),
     public=st.booleans(),
 )
-lists = st.lists(events, max_size=25, unique_by=lambda one: one.event_id)
+batches = st.lists(events, max_size=25, unique_by=lambda event: event.event_id)
 
 
-@given(st.data(), lists)
-def test_the_order_of_arrival_does_not_matter(data, some):
-    shuffled = data.draw(st.permutations(some))
-    assert known(taken(*some)) == known(taken(*shuffled))
+@given(st.data(), batches)
+def test_the_order_of_arrival_does_not_matter(data, batch):
+    shuffled = data.draw(st.permutations(batch))
+    assert all_features(windows_with(*batch)) == all_features(windows_with(*shuffled))
 
 
-@given(st.data(), lists)
-def test_what_arrives_again_changes_nothing(data, some):
-    windows = taken(*some)
-    before, versions = known(windows), [windows.version(*place) for place in PLACES]
-    again = [windows.take(one, NOW) for one in data.draw(st.permutations(some))]
-    assert Outcome.ACCEPTED not in again
-    assert (known(windows), [windows.version(*place) for place in PLACES]) == (before, versions)
+@given(st.data(), batches)
+def test_repeated_events_change_nothing(data, batch):
+    windows = windows_with(*batch)
+    before = all_features(windows), versions(windows)
+    outcomes = [windows.add(event, NOW) for event in data.draw(st.permutations(batch))]
+    assert Outcome.ACCEPTED not in outcomes
+    assert (all_features(windows), versions(windows)) == before
 
 
-@given(lists)
-def test_after_the_window_nothing_is_left(some):
-    windows = taken(*some)
-    later = NOW + AHEAD + DAY
-    windows.expire(later, windows.aged(later))
-    skus, shoppers, _ = known(windows, later)
-    assert not any([*skus.values(), *shoppers.values()])
-    assert not any(windows.version(*place) for place in PLACES)
-    assert (len(windows._skus), len(windows._shoppers), len(windows._told)) == (0, 0, 0)
+@given(batches)
+def test_nothing_is_kept_for_longer_than_the_longest_window(batch):
+    windows = windows_with(*batch)
+    later = NOW + MAX_AHEAD + DAY
+    windows.expire(later, windows.expired_places(later))
+    skus, shoppers, _ = all_features(windows, later)
+    assert not any([*skus.values(), *shoppers.values(), *versions(windows)])
+    assert (len(windows._skus), len(windows._shoppers), len(windows.values)) == (0, 0, 0)
 
 
-@given(lists)
-def test_an_hour_never_holds_more_than_its_day(some):
-    skus, shoppers, _ = known(taken(*some))
-    for found in [*skus.values(), *shoppers.values()]:
-        hours = {name: n for name, n in found.items() if name.endswith("_hour")}
-        assert all(0 < n <= found[name.replace("hour", "day")] for name, n in hours.items())
+@given(batches)
+def test_an_hour_never_counts_more_than_its_day(batch):
+    skus, shoppers, _ = all_features(windows_with(*batch))
+    for features in [*skus.values(), *shoppers.values()]:
+        hours = {name: n for name, n in features.items() if name.endswith("_hour")}
+        assert all(0 < n <= features[name.replace("hour", "day")] for name, n in hours.items())
 
 
 def test_events_count_for_their_sku_in_a_zone_and_for_their_shopper():
-    windows = taken(event(customer_id="ann", zone="north"), event("cart", customer_id="ann"))
-    assert windows.sku("milk", "north", NOW) == {"views_hour": 1, "views_day": 1}
-    assert windows.sku("milk", "all", NOW) == {"carts_hour": 1, "carts_day": 1}
+    view, cart = event(customer_id="ann", zone="north"), event("cart", customer_id="ann")
+    windows = windows_with(view, cart)
+    assert windows.sku_features("milk", "north", NOW) == {"views_hour": 1, "views_day": 1}
+    assert windows.sku_features("milk", "all", NOW) == {"carts_hour": 1, "carts_day": 1}
     both = {"views_hour": 1, "views_day": 1, "carts_hour": 1, "carts_day": 1}
-    assert windows.shopper("ann", NOW) == both
-    assert both.keys() <= FIGURES.keys()
+    assert windows.shopper_features("ann", NOW) == both
+    assert both.keys() <= COUNT_FEATURES.keys()
 
 
-def test_a_late_event_counts_where_it_belongs():
-    windows = taken(event(), event(ago=7_200))
-    assert windows.sku("milk", "all", NOW) == {"views_hour": 1, "views_day": 2}
+def test_an_event_that_arrives_late_counts_at_the_time_it_occurred():
+    windows = windows_with(event(), event(ago=7_200))
+    assert windows.sku_features("milk", "all", NOW) == {"views_hour": 1, "views_day": 2}
 
 
-def test_counts_leave_the_hour_and_then_the_day():
-    windows = taken(event("order"))
-    assert windows.sku("milk", "all", NOW + 3_600) == {"orders_day": 1}
-    assert windows.sku("milk", "all", NOW + DAY) == {}
+def test_an_event_leaves_the_hour_and_then_the_day():
+    windows = windows_with(event("order"))
+    assert windows.sku_features("milk", "all", NOW + 3_600) == {"orders_day": 1}
+    assert windows.sku_features("milk", "all", NOW + DAY) == {}
 
 
 @pytest.mark.parametrize(
     ("ago", "outcome"),
-    [(0, "accepted"), (-AHEAD, "accepted"), (-AHEAD - 1, "early"), (DAY, "late")],
+    [(0, "accepted"), (-MAX_AHEAD, "accepted"), (-MAX_AHEAD - 1, "early"), (DAY, "late")],
 )
-def test_an_event_of_another_time_is_refused_with_the_reason(ago, outcome):
-    assert EventWindows().take(event(ago=ago), NOW) == outcome
+def test_an_event_that_is_too_old_or_in_the_future_is_not_accepted(ago, outcome):
+    assert EventWindows().add(event(ago=ago), NOW) == outcome
 
 
-def test_judging_changes_nothing():
-    windows = EventWindows()
-    assert windows.judge(event(), NOW) == windows.judge(event(), NOW) == Outcome.ACCEPTED
-    assert windows.sku("milk", "all", NOW) == {}
+def test_classifying_an_event_changes_nothing():
+    windows, view = EventWindows(), event()
+    assert windows.classify(view, NOW) == windows.classify(view, NOW) == Outcome.ACCEPTED
+    assert windows.sku_features("milk", "all", NOW) == {}
 
 
-def test_stock_is_what_was_told_last_and_of_equals_the_lower():
-    told = [event("stock", ago, on_hand=n) for ago, n in ((5, 9), (1, 4), (1, 3), (9, 1))]
-    assert taken(*told).on_hand("milk", "all") == 3
+def test_stock_is_the_newest_value_and_the_lower_of_two_at_the_same_time():
+    observed = ((5, 9), (1, 4), (1, 3), (9, 1))
+    stocks = [event("stock", ago, on_hand=units) for ago, units in observed]
+    assert windows_with(*stocks).values.on_hand("milk", "all") == 3
 
 
-def test_the_competitor_price_is_the_lowest_of_the_latest_public_ones():
-    told = [("x", 9, 80), ("x", 1, 120), ("y", 5, 110)]
-    prices = [event("competitor_price", ago, competitor=who, price=p) for who, ago, p in told]
-    hidden = event("competitor_price", competitor="y", price=1, public=False)
-    assert taken(*prices, hidden).competitor_price("milk", "all") == 110
+def test_the_competitor_price_is_the_lowest_of_the_latest_public_prices():
+    observed = [("x", 9, 80), ("x", 1, 120), ("y", 5, 110)]
+    prices = [
+        event("competitor_price", ago, competitor=name, price=price)
+        for name, ago, price in observed
+    ]
+    private = event("competitor_price", competitor="y", price=1, public=False)
+    assert windows_with(*prices, private).values.competitor_price("milk", "all") == 110
 
 
-def test_what_is_told_of_everywhere_holds_in_a_zone_until_the_zone_is_told_of():
-    windows = taken(event("stock", 60, on_hand=5))
-    assert (windows.on_hand("milk", "north"), windows.on_hand("cola", "north")) == (5, None)
-    windows.take(event("stock", 30, on_hand=2, zone="north"), NOW)
-    assert (windows.on_hand("milk", "north"), windows.on_hand("milk", "all")) == (2, 5)
+def test_an_event_without_a_zone_applies_to_every_zone_without_a_newer_event():
+    windows = windows_with(event("stock", 60, on_hand=5))
+    values = windows.values
+    assert (values.on_hand("milk", "north"), values.on_hand("cola", "north")) == (5, None)
+    windows.add(event("stock", 30, on_hand=2, zone="north"), NOW)
+    assert (values.on_hand("milk", "north"), values.on_hand("milk", "all")) == (2, 5)
+    windows.add(event("stock", 10, on_hand=7), NOW)
+    assert values.on_hand("milk", "north") == 7
 
 
-def test_the_version_changes_with_a_last_value_and_with_nothing_else():
-    windows = taken(event())
-    seen = [windows.version("milk", "north")]
-    for one in (
-        event("stock", 60, on_hand=5),
-        event("stock", 50, on_hand=5),
+def test_the_version_changes_only_when_a_latest_value_changes():
+    windows = windows_with(event())
+    observed = [windows.values.version("milk", "north")]
+    for new in (
+        event("stock", 60, on_hand=5),  # the first value
+        event("stock", 50, on_hand=5),  # the same value
         event("view"),
-        event("stock", 55, on_hand=7),
+        event("stock", 55, on_hand=7),  # older than the latest
         event("stock", 40, on_hand=6, zone="north"),
         event("stock", 30, on_hand=6),
     ):
-        windows.take(one, NOW)
-        seen.append(windows.version("milk", "north"))
-    assert seen[0] == 0
-    assert [before != after for before, after in pairwise(seen)] == [
+        windows.add(new, NOW)
+        observed.append(windows.values.version("milk", "north"))
+    assert observed[0] == 0
+    assert [before != after for before, after in pairwise(observed)] == [
         *(True, False, False, False, True, True)
     ]
 
 
-def test_one_value_that_expires_changes_the_version_and_leaves_the_other():
+def test_a_value_that_expires_changes_the_version_and_keeps_the_other_values():
     old = event("competitor_price", DAY - 3_600, competitor="x", price=90)
-    windows = taken(old, event("competitor_price", competitor="y", price=95))
-    before = windows.version("milk", "all")
-    windows.expire(NOW + 7_200, windows.aged(NOW + 7_200))
-    assert windows.competitor_price("milk", "all") == 95
-    assert windows.version("milk", "all") not in (0, before)
+    windows = windows_with(old, event("competitor_price", competitor="y", price=95))
+    before = windows.values.version("milk", "all")
+    windows.expire(NOW + 7_200, windows.expired_places(NOW + 7_200))
+    assert windows.values.competitor_price("milk", "all") == 95
+    assert windows.values.version("milk", "all") not in (0, before)
 
 
-def test_who_is_longest_without_an_event_is_forgotten_first():
+def test_the_shopper_or_sku_without_an_event_for_the_longest_time_is_dropped_first():
     names = ("ann", "bob", "ann", "cid")
-    windows = taken(*(event(customer_id=who, sku=who) for who in names), most=2)
-    assert [bool(windows.shopper(who, NOW)) for who in ("ann", "bob", "cid")] == [True, False, True]
-    assert [bool(windows.sku(who, "all", NOW)) for who in ("ann", "bob")] == [True, False]
+    windows = windows_with(*(event(customer_id=name, sku=name) for name in names), max_keys=2)
+    kept = {name: bool(windows.shopper_features(name, NOW)) for name in names}
+    assert kept == {"ann": True, "bob": False, "cid": True}
+    kept = {name: bool(windows.sku_features(name, "all", NOW)) for name in names}
+    assert kept == {"ann": True, "bob": False, "cid": True}
 
 
-def test_what_is_as_old_as_a_forgotten_id_is_late_so_that_nothing_counts_twice():
+def test_events_as_old_as_a_forgotten_id_are_late_so_that_none_counts_twice():
     first, *rest = [event(ago=ago) for ago in (600, 300, 200, 100)]
-    windows = taken(first, *rest, most_ids=3)
-    assert windows.take(first, NOW) is Outcome.LATE
-    assert windows.take(event(ago=601), NOW) is Outcome.LATE
-    assert windows.take(event(ago=400), NOW) is Outcome.ACCEPTED
+    windows = windows_with(first, *rest, max_ids=3)
+    assert windows.add(first, NOW) is Outcome.LATE
+    assert windows.add(event(ago=601), NOW) is Outcome.LATE
+    assert windows.add(event(ago=400), NOW) is Outcome.ACCEPTED
 
 
-def test_ids_are_forgotten_with_their_window():
-    windows = taken(event())
-    windows.take(event(ago=-DAY - 7_200), NOW + DAY + 7_200)
-    assert len(windows._seen) == len(windows._arrived) == 1
+def test_ids_are_forgotten_after_the_longest_window():
+    windows = windows_with(event())
+    windows.add(event(ago=-DAY - 7_200), NOW + DAY + 7_200)
+    assert len(windows._minutes) == len(windows._arrivals) == 1
 
 
-def test_a_sku_has_no_more_rivals_than_are_held():
+def test_the_number_of_competitors_of_a_sku_is_bounded():
     prices = [
         event("competitor_price", n, competitor=f"r{n}", price=500 - n)
-        for n in range(EventWindows.RIVALS + 1)
+        for n in range(MAX_COMPETITORS + 1)
     ]
-    windows = taken(*prices, event("stock", 999, on_hand=1))
-    assert windows.competitor_price("milk", "all") == 500 - EventWindows.RIVALS + 1
-    assert windows.on_hand("milk", "all") == 1
+    windows = windows_with(*prices, event("stock", 999, on_hand=1))
+    assert windows.values.competitor_price("milk", "all") == 500 - MAX_COMPETITORS + 1
+    assert windows.values.on_hand("milk", "all") == 1

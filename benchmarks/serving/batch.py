@@ -68,7 +68,7 @@ async def _rate(handlers: Handlers, batches: Sequence[Batch], cold: bool = False
     for batch in batches:
         if cold:
             champion = handlers.quoter.champion
-            champion.in_service = Offers(champion.offers.bundle, handlers.live.windows)
+            champion.in_service = Offers(champion.offers.bundle, handlers.live.windows.values)
         start = time.process_time()
         await handlers.quoter.quotes(batch)
         seconds += time.process_time() - start

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, ConfigDict, Field
 
-from pricebook.signals import Event
+from pricebook.events import Event
 from serving.http.schemas import INTEGER, Body, Minor, Sku, Units, Zone
 
 MAX_EVENTS = 1_000  # per batch

@@ -15,7 +15,7 @@ import pyarrow as pa
 from pydantic_core import to_json
 
 from pricebook.config import Settings
-from pricebook.signals import Event
+from pricebook.events import Event
 from serving.clock import MonotonicClock
 from serving.http.api_keys import ApiKeyAuth, key_loader
 from serving.http.errors import RequestError, parse
@@ -87,7 +87,7 @@ class Handlers:
         journal = DailyLog(settings.quote_log, "quotes", writer=uuid4().hex[:8])
         live = LiveFeatures(settings, partial(log_orders, journal), clock)
         live.start()
-        champion = partial(Champion, signals=live.windows, on_swap=metrics.add_swap)
+        champion = partial(Champion, latest_values=live.windows.values, on_swap=metrics.add_swap)
         quoter = Quoter(
             champion=champion(settings.bundle, packed_bundle=packed_bundle),
             challenger=champion(settings.challenger, unload_when_removed=True),
@@ -140,7 +140,7 @@ class Handlers:
         self.auth.authorize(raw.authorization, "events", len(request.items))
         events = self._without_unused_zones(request.events())
         try:
-            counts = self.live.take(events, self.quoter.clock())
+            counts = self.live.add(events, self.quoter.clock())
         except OSError as error:
             log.error("%d events could not be logged: %s", len(events), error)
             detail = "The event log could not be written. Send the events again."
@@ -176,9 +176,9 @@ class Handlers:
         self.metrics.flush()
         ages = self.live.staleness(self.quoter.clock())
         self.metrics.set_events(ages, self.live.unreadable)
-        pushes = self.live.pushes
-        if pushes.leads:
-            self.metrics.set_pushes(pushes.waiting, pushes.failures)
+        queue = self.live.push_queue
+        if queue.is_leader:
+            self.metrics.set_pushes(queue.waiting, queue.failures)
 
     def close(self) -> None:
         self.live.stop()

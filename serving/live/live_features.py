@@ -1,7 +1,7 @@
-"""Live signals of one worker: events in, figures out, all in memory.
+"""The live features of one worker: events are added, and quotes read the features from memory.
 
-`take` lets events count at once. Two threads do the rest: one reads in the event log what other
-workers took in; the other pushes figures to the online store, which no quote waits for.
+`add` counts events at once. Two background threads do the rest: one reads the events of other
+workers from the event log, the other pushes features to the online store.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 
 from pricebook.config import Settings
-from pricebook.signals import Event, EventWindows, Outcome
+from pricebook.events import Event
+from pricebook.signals import EventWindows, Outcome
 from serving.live.event_log import EventLog
 from serving.live.push_queue import PushQueue
 from serving.state.background import PeriodicTask
@@ -23,13 +24,13 @@ READ_INTERVAL = 0.02  # seconds between reads of the event log while events arri
 READ_IDLE_INTERVAL = 0.09  # while none arrive; docs/service.md promises ten times a second
 PUSH_INTERVAL = 0.1
 PUSH_IDLE_INTERVAL = 1.0
-EXPIRE_EVERY = 60.0
-SLICE = 200  # events let count before anybody else is let in
+EXPIRE_INTERVAL = 60.0
+MAX_LOCKED = 200  # events added while holding the lock; then requests get a turn
 
 
 @dataclass(frozen=True)
-class Taken:
-    """How many events counted, and how many changed nothing, by why."""
+class EventCounts:
+    """The numbers of events by outcome."""
 
     accepted: int = 0
     duplicate: int = 0
@@ -37,103 +38,115 @@ class Taken:
     early: int = 0
 
 
-def _now() -> datetime:
+def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
 class LiveFeatures:
-    """What happens in the shop, as far as any worker of this home has been told.
+    """Live features from the events that all workers of this home receive.
 
-    `bought` is handed the orders that name their quote, in the worker that takes them in, once they
-    count. What is asked needs neither a lock nor a disk.
+    Any thread may read `windows`, without a lock and without access to the disk. Two threads change
+    it: the event loop's in `add`, and a background thread in `catch_up`. They take turns by a lock.
+
+    Args:
+        on_orders: called with the new orders that name their quote, after they are counted. Only
+            the worker that received the orders calls it.
     """
 
     def __init__(
         self,
         settings: Settings,
-        bought: Callable[[Sequence[Event], datetime], None] = lambda orders, now: None,
-        clock: Callable[[], datetime] = _now,
+        on_orders: Callable[[Sequence[Event], datetime], None] = lambda orders, now: None,
+        clock: Callable[[], datetime] = _utc_now,
     ) -> None:
-        self._bought, self._clock = bought, clock
+        self._on_orders, self._clock = on_orders, clock
         self._log = EventLog(settings.state / "events")
         self.windows, self._lock = EventWindows(), threading.Lock()
-        self._expired = 0.0
-        self.pushes = PushQueue(settings, self.windows, clock)
-        self._watches = [
+        self._expired_at = 0.0
+        self.push_queue = PushQueue(settings, self.windows, clock)
+        self._tasks = [
             PeriodicTask(self.catch_up, READ_INTERVAL, READ_IDLE_INTERVAL),
-            PeriodicTask(self.pushes.push, PUSH_INTERVAL, PUSH_IDLE_INTERVAL),
+            PeriodicTask(self.push_queue.push, PUSH_INTERVAL, PUSH_IDLE_INTERVAL),
         ]
 
     def start(self) -> None:
-        """Learn what was taken in before, then keep up with it."""
+        """Read the events of the last day from the log, then start the background threads."""
         self.catch_up()
-        for watch in self._watches:
-            watch.start()
+        for task in self._tasks:
+            task.start()
 
     def stop(self) -> None:
-        for watch in self._watches:
-            watch.stop()
-        for watch in self._watches:
-            watch.join(timeout=1)
-        self.pushes.close()
+        """Stop the background threads, and let another worker push."""
+        for task in self._tasks:
+            task.stop()
+        for task in self._tasks:
+            task.join(timeout=1)
+        self.push_queue.close()
 
     @property
     def unreadable(self) -> int:
-        """Lines of the event log that were no events."""
+        """The number of lines of the event log that are not events."""
         return self._log.unreadable
 
-    def take(self, events: Sequence[Event], now: datetime) -> Taken:
-        """Log the events that are new and in time, and let them count.
+    def add(self, events: Sequence[Event], now: datetime) -> EventCounts:
+        """Write the accepted events to the log, then count them.
 
         Raises:
-            OSError: the log refuses them; none counts, and all may be sent again.
+            OSError: the log cannot be written. No event is counted, so all may be sent again.
         """
         with self._lock:
-            fresh, outcomes = self._judged(events, now.timestamp())
-            if fresh:
-                self._log.append(fresh, now)
-                self._let_count(fresh, now)
-        if orders := [event for event in fresh if event.quote_id is not None]:
-            self._bought(orders, now)
-        return Taken(**outcomes)
+            accepted, outcomes = self._classify(events, now.timestamp())
+            if accepted:
+                # First log, then count. An event that is counted but not logged would be unknown
+                # to the other workers, and lost at a restart.
+                self._log.append(accepted, now)
+                self._count(accepted, now)
+        if orders := [event for event in accepted if event.quote_id is not None]:
+            self._on_orders(orders, now)
+        return EventCounts(**outcomes)
 
-    def _judged(self, events: Sequence[Event], now: float) -> tuple[list[Event], dict[str, int]]:
-        fresh: dict[str, Event] = {}
+    def _classify(self, events: Sequence[Event], now: float) -> tuple[list[Event], dict[str, int]]:
+        """The accepted events, and the numbers of events by outcome."""
+        accepted: dict[str, Event] = {}
         outcomes: Counter[str] = Counter()
         for event in events:
-            known = event.event_id in fresh
-            outcome = Outcome.DUPLICATE if known else self.windows.judge(event, now)
+            repeated = event.event_id in accepted  # within this batch
+            outcome = Outcome.DUPLICATE if repeated else self.windows.classify(event, now)
             outcomes[outcome] += 1
             if outcome is Outcome.ACCEPTED:
-                fresh[event.event_id] = event
-        return list(fresh.values()), dict(outcomes)
+                accepted[event.event_id] = event
+        return list(accepted.values()), dict(outcomes)
 
-    def _let_count(self, events: Iterable[Event], now: datetime) -> None:
+    def _count(self, events: Iterable[Event], now: datetime) -> None:
         for event in events:
-            if self.windows.take(event, now.timestamp()) is Outcome.ACCEPTED:
-                self.pushes.touch(event)
+            if self.windows.add(event, now.timestamp()) is Outcome.ACCEPTED:
+                self.push_queue.add(event)
 
     def catch_up(self) -> bool:
-        """Count the events that the log has of other workers, and of this one before a restart.
+        """Count new events in the log: those of other workers, and its own before a restart.
 
-        Returns whether there were any.
+        Returns whether there were any lines to read. The log also has the events that this worker
+        has just counted; their ids are known, so they have no effect.
         """
         now, worked = self._clock(), False
         unread = self._log.unread(now.date() - timedelta(days=1))
-        while some := list(islice(unread, SLICE)):
+        while events := list(islice(unread, MAX_LOCKED)):
             worked = True
             with self._lock:
-                self._let_count(some, now)
+                self._count(events, now)
         self._expire(now.timestamp())
         return worked
 
     def _expire(self, now: float) -> None:
-        if now - self._expired > EXPIRE_EVERY:
-            self._expired, aged = now, self.windows.aged(now)
+        """Drop old features, at most once a minute."""
+        if now - self._expired_at > EXPIRE_INTERVAL:
+            self._expired_at = now
+            # Looking through all values takes long, so it is done before the lock is taken.
+            places = self.windows.expired_places(now)
             with self._lock:
-                self.windows.expire(now, aged)
+                self.windows.expire(now, places)
 
     def staleness(self, now: datetime) -> dict[str, float]:
-        """Seconds since the last event of each kind there was any of."""
+        """Seconds since the latest event of each kind. Kinds without an event are left out."""
         latest = self.windows.latest.copy()
         return {kind: max(0.0, now.timestamp() - at) for kind, at in latest.items()}

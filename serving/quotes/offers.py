@@ -11,11 +11,12 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from pydantic_core import to_json
 
+from pricebook.latest_values import LatestValues
 from pricebook.pricing.decision import Listings
 from pricebook.pricing.quote import UNDECIDED, Offer, Terms, list_offers, offers
 from serving.quotes.bundle import Bundle
@@ -25,14 +26,6 @@ log = logging.getLogger("pricebook.offers")
 
 MOST = 32_768  # offers remembered
 PRIVATE = frozenset({"floor", "choice"})  # fields of an offer that stay inside
-
-
-class LiveSignals(Protocol):
-    """What has been heard since the bundle was made, of a sku in its zone."""
-
-    def version(self, sku: str, zone: str) -> int: ...
-    def competitor_price(self, sku: str, zone: str) -> int | None: ...
-    def on_hand(self, sku: str, zone: str) -> int | None: ...
 
 
 Kind = tuple[str, str, tuple[str, ...]]  # arm, outcome, and the rules that bound the price
@@ -74,9 +67,9 @@ NEVER: Any = (None, None)
 class Offers:
     """The offers of one bundle; they go with it, so no quote mixes two."""
 
-    def __init__(self, bundle: Bundle, signals: LiveSignals) -> None:
+    def __init__(self, bundle: Bundle, latest_values: LatestValues) -> None:
         self.bundle = bundle
-        self._signals = signals
+        self._latest_values = latest_values
         self._known = OrderedDict[Key, tuple[int, RenderedOffer]]()
 
     def of(self, rows: Sequence[int], asked: Sequence[Terms]) -> list[RenderedOffer]:
@@ -112,7 +105,7 @@ class Offers:
         return list(map(self._ready, made, asked, features(listings)))
 
     def _heard(self, row: int) -> int:
-        return self._signals.version(*self.bundle.places[row])
+        return self._latest_values.version(*self.bundle.places[row])
 
     def _decided(self, keys: Sequence[Key]) -> list[RenderedOffer]:
         listings = self._listings([row for row, _ in keys])
@@ -130,8 +123,8 @@ class Offers:
         rival, stock = listings.competitor_price.copy(), np.full(len(rows), np.nan)
         for at in heard:
             of = (listings.sku[at], listings.zone[at])
-            rival[at] = _either(self._signals.competitor_price(*of), rival[at])
-            stock[at] = _either(self._signals.on_hand(*of), np.nan)
+            rival[at] = _either(self._latest_values.competitor_price(*of), rival[at])
+            stock[at] = _either(self._latest_values.on_hand(*of), np.nan)
         return replace(listings, competitor_price=rival, on_hand=stock)
 
     def _remember(self, missing: dict[Key, int], fresh: dict[Key, RenderedOffer]) -> None:

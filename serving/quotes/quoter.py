@@ -173,9 +173,9 @@ class Quoter:
         """What lately happened to each sku and to who asks, for the log, as JSON."""
         now, windows, places = fresh.now.timestamp(), self.windows, bundle.places
         named = {one.customer_id for one in fresh.asked if one.customer_id is not None}
-        by: dict[str | None, Any] = {one: windows.shopper(one, now) for one in named}
+        by: dict[str | None, Any] = {one: windows.shopper_features(one, now) for one in named}
         found = (
-            (windows.sku(*places[row], now), by.get(one.customer_id))
+            (windows.sku_features(*places[row], now), by.get(one.customer_id))
             for row, one in zip(fresh.rows, fresh.asked, strict=True)
         )
         return [

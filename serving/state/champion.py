@@ -9,9 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pricebook.errors import PricebookError
+from pricebook.latest_values import LatestValues
 from serving.http.errors import RequestError
 from serving.quotes import bundle as bundles
-from serving.quotes.offers import LiveSignals, Offers
+from serving.quotes.offers import Offers
 
 log = logging.getLogger("pricebook.champion")
 
@@ -34,12 +35,12 @@ class Champion:
     def __init__(
         self,
         folder: Path,
-        signals: LiveSignals,
+        latest_values: LatestValues,
         packed_bundle: Path | None = None,
         on_swap: Callable[[str], None] = lambda outcome: None,
         unload_when_removed: bool = False,
     ) -> None:
-        self.folder, self._signals, self._on_swap = folder, signals, on_swap
+        self.folder, self._latest_values, self._on_swap = folder, latest_values, on_swap
         self._unload_when_removed = unload_when_removed
         self.problem = f"no champion has been promoted: there is no {folder / 'bundle.json'}"
         # Written by the background thread and read by requests. Each is one attribute that is
@@ -91,7 +92,7 @@ class Champion:
             # The folder was replaced while it was read, so the files may be of two bundles.
             self._stamp = None
             return False
-        self.in_service, self.problem = Offers(bundle, self._signals), ""
+        self.in_service, self.problem = Offers(bundle, self._latest_values), ""
         tune_process()
         self._on_swap("served")
         versions = {name: model.version for name, model in bundle.about.models.items()}
