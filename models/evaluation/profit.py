@@ -1,7 +1,12 @@
-"""What a response model's prices would have done in the held-out periods, by an outside judge."""
+"""The profit backtest: what a response model's prices would have earned in the held-out periods.
+
+The judge is independent of the models that it judges. It estimates its own elasticities and is the
+same for every pair of models judged on one data version.
+"""
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 from datetime import date
 
@@ -16,18 +21,27 @@ from models.response.residuals import Residuals, residuals
 from pricebook.config import Quote
 from pricebook.pricing.decision import Listings, decide_many
 
+log = logging.getLogger("pricebook.profit")
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
 
 DRAWS = 400
 INTERVAL = (0.05, 0.95)
-DEPARTMENT_SD = 0.5  # how far a department's elasticity may stray from the shop's
+DEPARTMENT_SD = 0.5  # prior standard deviation of a department's elasticity around the shop's
 LEAST_ELASTIC = -0.05
+
+# Limits that keep one wrong row or one series from deciding the verdict.
+MAX_PRICE_RATIO = 4.0  # a price further than this factor from its series' median is an error
+MAX_UNITS_RATIO = 100.0  # so are units above this multiple of the series' median period with sales
+RANGE_MARGIN = 0.02  # demand is known up to this share outside the prices charged
+MAX_SHARE = 0.05  # of the absolute gains; no series counts for more
 
 
 @dataclass(frozen=True)
 class Gain:
-    """What one set of prices earns over another, in minor units, and its 90 % interval."""
+    """Profit of one set of prices minus another's, in minor units, with a 90 % interval."""
 
     mean: float
     low: float
@@ -36,19 +50,27 @@ class Gain:
 
 @dataclass(frozen=True)
 class Market:
-    """What a price would have done in the held-out periods, by a judge no model has a hand in.
+    """The held-out periods of the series with a known cost.
 
-    The judge takes the units that were sold at the price that was charged, and moves them along a
-    constant-elasticity curve to the price to be judged, and to the prices of the rest of their
-    category. Its own elasticities are departments' least squares slopes on orthogonalised residuals
-    of all periods, held-out ones included, shrunk to the shop's; its cross elasticity is the
-    shop's. It is the same for every pair judged on one data version.
+    The judge takes the units sold at the price charged. It moves them along a constant-elasticity
+    curve to the price to be judged, and along a cross-elasticity curve to the new prices of the
+    rest of the category. Its elasticities are least squares slopes by department on orthogonalised
+    residuals of all periods, shrunk to the shop's slope. Its cross elasticity is the shop's.
 
-    Columns of `rows`: series, units, price, a row a held-out period, `market` (the category in a
-    zone and period) and `usual`, its series' mean units. Columns of `book`: those of the listings
-    that `cannibalised` reads, and units. `elasticity`, its `stderr` and
-    the `department` whose it is are per series. Columns of `moved`: sku, zone, units, price,
-    weight, the residuals of the held-out periods.
+    It does not extrapolate: demand is constant outside the prices that the shop has charged for a
+    series, and a price above them earns no more than the highest of them.
+
+    Attributes:
+        listings: the series, as rows of the price book.
+        rows: one row per series and held-out period: series, units, price, `market` (a code of
+            category, zone and period) and `usual` (the series' mean units).
+        elasticity: own elasticity of each series, by the judge.
+        stderr: its standard error.
+        department: code of each series' department.
+        cross: the shop's elasticity to the other prices of a category.
+        residuals: sku, zone, units, price, weight: the orthogonalised held-out periods.
+        book: the columns that `cannibalised` reads, and units, a row per series.
+        charged: [series, 2]: the lowest and the highest price that the shop has charged.
     """
 
     listings: Listings
@@ -57,48 +79,56 @@ class Market:
     stderr: Floats
     department: Ints
     cross: float
-    moved: pd.DataFrame
+    residuals: pd.DataFrame
     book: pd.DataFrame
+    charged: Floats
 
     def profit(self, prices: Floats, elasticity: Floats | None = None) -> Floats:
-        """Gross profit per series, in minor units, had these prices (series,) been charged.
+        """Gross profit of each series in minor units, had these prices (series,) been charged.
 
-        `elasticity` (series,) stands in for the judge's own.
+        Args:
+            elasticity: (series,), used instead of the judge's own.
         """
         series = self.rows["series"].to_numpy()
         slopes = self.elasticity if elasticity is None else elasticity
-        charged = prices[series]
-        moved = np.log(charged / self.rows["price"].to_numpy(float))
-        ratio = np.exp(slopes[series] * moved + self.cross * self._beside(moved))
-        gained = (charged - self.listings.unit_cost[series]) * self.rows["units"] * ratio
-        profit: Floats = np.bincount(series, gained, minlength=len(prices)).astype(float)
+        low, high = self.charged[series].T
+        known = np.clip(prices[series], low, high)  # demand is read here
+        earned = np.minimum(prices[series], high)  # the margin, at a lower price, is the real one
+        change = np.log(known / self.rows["price"].to_numpy(float))
+        ratio = np.exp(slopes[series] * change + self.cross * self._others_change(change))
+        gross = (earned - self.listings.unit_cost[series]) * self.rows["units"] * ratio
+        profit: Floats = np.bincount(series, gross, minlength=len(prices)).astype(float)
         return profit
 
-    def _beside(self, moved: Floats) -> Floats:
-        """How far the rest of each row's category moves (in log price), by usual units."""
+    def _others_change(self, change: Floats) -> Floats:
+        """Mean change in log price of the rest of each row's category, weighted by usual units."""
         market, usual = self.rows["market"].to_numpy(), self.rows["usual"].to_numpy(float)
         rest = np.bincount(market, usual)[market] - usual
-        total = np.bincount(market, usual * moved)[market] - usual * moved
+        total = np.bincount(market, usual * change)[market] - usual * change
         return np.asarray(np.divide(total, rest, out=np.zeros_like(total), where=rest > 1e-9))
 
     def status_quo(self) -> Floats:
-        """Gross profit per series at the prices that were charged."""
+        """Gross profit of each series at the prices charged, in minor units."""
         rows, series = self.rows, self.rows["series"].to_numpy()
-        gained = (rows["price"] - self.listings.unit_cost[series]) * rows["units"]
-        profit: Floats = np.bincount(series, gained, minlength=len(self.listings)).astype(float)
+        gross = (rows["price"] - self.listings.unit_cost[series]) * rows["units"]
+        profit: Floats = np.bincount(series, gross, minlength=len(self.listings)).astype(float)
         return profit
 
     def gain(self, new: Floats, old: Floats | None, seed: int) -> Gain:
-        """What `new` prices earn over `old` ones (over those charged, if None).
+        """Profit at the `new` prices minus profit at the `old` ones (those charged, if None).
 
-        The interval is a bootstrap over series in which the judge's own elasticities are drawn
-        anew, a department at a time: neither the sample nor the judge is taken for the truth.
+        The interval is a bootstrap over series. Each draw also draws the judge's elasticities, one
+        error per department, so it includes the uncertainty of the sample and of the judge. A
+        shop without any known cost has nothing to judge: its gain is 0.
         """
+        if not len(self.listings):
+            return Gain(0.0, 0.0, 0.0)
         random = np.random.default_rng(seed)
-        drawn = [self._drawn_gain(new, old, random) for _ in range(DRAWS)]
-        low, high = np.quantile(drawn, INTERVAL)
+        draws = [self._drawn_gain(new, old, random) for _ in range(DRAWS)]
+        low, high = np.quantile(draws, INTERVAL)
         before = self.status_quo() if old is None else self.profit(old)
-        return Gain(float((self.profit(new) - before).sum()), float(low), float(high))
+        mean = limit_shares(self.profit(new) - before).sum()
+        return Gain(float(mean), float(low), float(high))
 
     def _drawn_gain(self, new: Floats, old: Floats | None, random: np.random.Generator) -> float:
         by_department = random.standard_normal(self.department.max() + 1)
@@ -106,21 +136,21 @@ class Market:
         slopes = np.minimum(slopes, LEAST_ELASTIC)
         before = self.status_quo() if old is None else self.profit(old, slopes)
         counts = np.bincount(random.integers(0, len(new), len(new)), minlength=len(new))
-        return float(counts @ (self.profit(new, slopes) - before))
+        return float(counts @ limit_shares(self.profit(new, slopes) - before))
 
     def misfit(self, elasticities: pd.DataFrame | None) -> float:
-        """How much of what moved units in the held-out periods these elasticities leave open.
+        """How badly these elasticities explain the units of the held-out periods; lower is better.
 
-        The weighted sum of squares left of the orthogonalised units once their prices' part is
-        taken out; with None, nothing is taken out. Lower is better.
+        The weighted sum of squares of the orthogonalised units minus elasticity times
+        orthogonalised price. None stands for elasticities of 0.
         """
-        slope = np.zeros(len(self.moved))
+        slope = np.zeros(len(self.residuals))
         if elasticities is not None:
             everyone = elasticities[elasticities["segment"] == "everyone"]
-            slope = self.moved[SERIES].merge(everyone, on=SERIES, how="left")["elasticity"]
+            slope = self.residuals[SERIES].merge(everyone, on=SERIES, how="left")["elasticity"]
             slope = slope.fillna(0.0).to_numpy(float)
-        left = self.moved["units"] - slope * self.moved["price"]
-        return float((self.moved["weight"] * left**2).sum())
+        error = self.residuals["units"] - slope * self.residuals["price"]
+        return float((self.residuals["weight"] * error**2).sum())
 
     def own_prices(self, elasticities: pd.DataFrame, cross: pd.DataFrame, limits: Quote) -> Floats:
         """The prices (series,) that a response model's tables lead to, within the guardrails.
@@ -136,32 +166,88 @@ class Market:
         own = keys.merge(everyone, on=SERIES, how="left")["elasticity"].to_numpy(float)
         by_key = dict(zip(zip(keys["sku"], keys["zone"], strict=True), own, strict=True))
 
-        def ratio(listings: Listings, _: object, ratios: Floats) -> Floats:
-            found = [by_key[key] for key in zip(listings.sku, listings.zone, strict=True)]
-            raised: Floats = ratios ** np.array(found)[:, None]
-            return raised
+        def demand_ratio(listings: Listings, _: object, ratios: Floats) -> Floats:
+            slopes = [by_key[key] for key in zip(listings.sku, listings.zone, strict=True)]
+            demand: Floats = ratios ** np.array(slopes)[:, None]
+            return demand
 
-        asked = ["everyone"] * len(listings)
-        return np.array([d.price for d in decide_many(listings, asked, limits, ratio)], float)
+        segments = ["everyone"] * len(listings)
+        decisions = decide_many(listings, segments, limits, demand_ratio)
+        return np.array([decision.price for decision in decisions], float)
+
+
+def limit_shares(gains: Floats) -> Floats:
+    """Winsorise gains (n,), so that no series has more than `MAX_SHARE` of the absolute sum.
+
+    The limit is the largest c with c <= share * sum(min(|gain|, c)). Fewer than 40 series cannot
+    all have so small a share; their limit is twice an equal share. Winsorising: Tukey 1962, "The
+    future of data analysis", Annals of Mathematical Statistics 33(1).
+
+    >>> limit_shares(np.array([1.0] * 99 + [1e9])).sum().round(1)
+    np.float64(104.2)
+    """
+    share = max(MAX_SHARE, 2 / max(len(gains), 1))
+    if share >= 1:
+        return gains
+    size = np.sort(np.abs(gains))
+    below = np.concatenate([[0.0], np.cumsum(size)])  # below[k]: sum of the k smallest
+    # With k gains unchanged and the other n - k cut to c: c = share * (below[k] + (n - k) c).
+    cut = len(size) - np.arange(len(size) + 1)
+    divisor = 1 - share * cut
+    cap = np.divide(share * below, divisor, out=np.full(len(below), np.inf), where=divisor > 0)
+    limit = cap[np.argmax(np.append(size, np.inf) >= cap)]
+    return np.clip(gains, -limit, limit)
 
 
 def market(held: HeldOut, price_book: pd.DataFrame, folds: int) -> Market:
-    """The held-out periods as a market of the series with a known cost and a price."""
-    latest = held.history.groupby(SERIES, as_index=False).tail(1)
+    """Build the judge: the held-out periods of the series with a known cost and a price.
+
+    Rows with an absurd price or quantity are left out, and the log says how many.
+    """
+    panel = _plausible(pd.concat([held.history, held.actual], ignore_index=True))
+    start = pd.Timestamp(held.start)
+    history, actual = panel[panel["period"] < start], panel[panel["period"] >= start]
+    latest = history.groupby(SERIES, as_index=False).tail(1)
     costs = price_book[[*SERIES, "unit_cost", "cost_assumed", "map_price"]]
     known = latest.drop(columns=["map_price"], errors="ignore").merge(costs, on=SERIES)
     known = known[known["unit_cost"].notna() & (known["price"] > 0)].reset_index(drop=True)
-    series = known[SERIES].assign(series=np.arange(len(known)))
-    rows = held.actual.merge(series, on=SERIES)
+    rows = actual.merge(known[SERIES].assign(series=np.arange(len(known))), on=SERIES)
     rows = rows[rows["price"] > 0].reset_index(drop=True)
-    units = recent_units(held.history)
-    book = known.merge(units.rename(columns={"units": "usual"}), on=SERIES, how="left")
-    book = book.drop(columns="units").rename(columns={"usual": "units"})
-    label = rows["category"].fillna(rows["sku"]).astype(str)
-    rows["market"] = rows.groupby(["zone", "period", label], sort=False).ngroup()
+    units = recent_units(history).rename(columns={"units": "usual"})
+    book = known.merge(units, on=SERIES, how="left").drop(columns="units")
+    book = book.rename(columns={"usual": "units"})
+    category = rows["category"].fillna(rows["sku"]).astype(str)
+    rows["market"] = rows.groupby(["zone", "period", category], sort=False).ngroup()
     rows["usual"] = book["units"].to_numpy()[rows["series"]]
-    panel = pd.concat([held.history, held.actual], ignore_index=True)
-    return Market(_listings(known), rows, *_judged(panel, known, folds, held.start), book)
+    estimates = _estimates(panel, known, folds, held.start)
+    return Market(_listings(known), rows, *estimates, book, _charged(panel, known))
+
+
+def _plausible(panel: pd.DataFrame) -> pd.DataFrame:
+    """The rows whose price and units are within the limits around their series' medians."""
+    sold = panel[(panel["units"] > 0) & (panel["price"] > 0)]
+    medians = sold.groupby(SERIES)[["price", "units"]].median().add_prefix("median_").reset_index()
+    usual = panel[SERIES].merge(medians, on=SERIES, how="left")
+    price = (panel["price"] / usual["median_price"].to_numpy()).fillna(1.0)
+    units = (panel["units"] / usual["median_units"].to_numpy()).fillna(1.0)
+    credible = price.between(1 / MAX_PRICE_RATIO, MAX_PRICE_RATIO) & (units <= MAX_UNITS_RATIO)
+    if not credible.all():
+        log.info(
+            "The profit backtest leaves out %d of %d rows with a price or units far from usual.",
+            (~credible).sum(),
+            len(panel),
+        )
+    return panel[credible]
+
+
+def _charged(panel: pd.DataFrame, known: pd.DataFrame) -> Floats:
+    """[series, 2]: the range of prices with sales, widened by `RANGE_MARGIN`."""
+    sold = panel[(panel["units"] > 0) & (panel["price"] > 0)]
+    extremes = sold.groupby(SERIES)["price"].agg(["min", "max"]).reset_index()
+    of_series = known[[*SERIES, "price"]].merge(extremes, on=SERIES, how="left")
+    low = of_series["min"].fillna(of_series["price"]).to_numpy(float) * (1 - RANGE_MARGIN)
+    high = of_series["max"].fillna(of_series["price"]).to_numpy(float) * (1 + RANGE_MARGIN)
+    return np.column_stack([low, high])
 
 
 def _listings(known: pd.DataFrame) -> Listings:
@@ -182,36 +268,49 @@ def _listings(known: pd.DataFrame) -> Listings:
     )
 
 
-def _judged(
+def _estimates(
     panel: pd.DataFrame, known: pd.DataFrame, folds: int, start: date
 ) -> tuple[Floats, Floats, Ints, float, pd.DataFrame]:
-    """Per series, its department's slope shrunk to the shop's, its error, and which department;
-    the shop's cross elasticity within a category; and the residuals from `start` on."""
+    """The judge's estimates, in the order of `Market`'s attributes.
+
+    Returns:
+        own elasticity, standard error and department code of each series; the cross elasticity;
+        the residuals from `start` on.
+    """
     rows = usable(coded(panel))
     others = of_category(rows, log_price(rows)[:, None])
-    left = residuals(rows, folds, rivals=False, beside=others)
-    cross = _cross(left)
-    units = left.units - cross * left.beside[:, 0]
-    weighted = left.weight * left.price
-    slopes = pd.DataFrame({"xy": weighted * units, "xx": weighted * left.price})
+    remainder = residuals(rows, folds, rivals=False, beside=others)
+    cross = _cross(remainder)
+    units = remainder.units - cross * remainder.beside[:, 0]
+    weighted = remainder.weight * remainder.price
+    slopes = pd.DataFrame({"xy": weighted * units, "xx": weighted * remainder.price})
     slopes["department"] = rows["department"].to_numpy()
-    shop = float(slopes["xy"].sum() / slopes["xx"].sum())
-    noise = np.average((units - shop * left.price) ** 2 * left.weight)
-    sums = slopes.groupby("department")[["xy", "xx"]].sum() / noise
+    shop = _ratio(float(slopes["xy"].sum()), float(slopes["xx"].sum()))
+    noise = np.average((units - shop * remainder.price) ** 2 * remainder.weight)
+    sums = slopes.groupby("department")[["xy", "xx"]].sum() / max(noise, 1e-12)
+    # A normal prior around the shop's slope: precision-weighted mean of prior and data.
     precision = sums["xx"] + DEPARTMENT_SD**-2
     shrunk = (sums["xy"] + shop * DEPARTMENT_SD**-2) / precision
     department = known["department"].fillna("")
     slope = department.map(shrunk).fillna(shop).to_numpy(float)
     error = department.map(precision**-0.5).fillna(DEPARTMENT_SD).to_numpy(float)
-    moved = rows[[*SERIES, "period"]].assign(units=units, price=left.price, weight=left.weight)
-    moved = moved[moved["period"] >= pd.Timestamp(start)].reset_index(drop=True)
-    return np.minimum(slope, LEAST_ELASTIC), error, pd.factorize(department)[0], cross, moved
+    kept = rows[[*SERIES, "period"]].assign(
+        units=units, price=remainder.price, weight=remainder.weight
+    )
+    kept = kept[kept["period"] >= pd.Timestamp(start)].reset_index(drop=True)
+    return np.minimum(slope, LEAST_ELASTIC), error, pd.factorize(department)[0], cross, kept
 
 
-def _cross(left: Residuals) -> float:
-    """The shop's elasticity to the rest of a category, beside the own one; not below zero."""
-    prices = np.column_stack([left.price, left.beside[:, 0]])
-    gram = prices.T @ (left.weight[:, None] * prices)
+def _ratio(numerator: float, denominator: float) -> float:
+    """0 where no price has moved, so that no slope can be estimated."""
+    return numerator / denominator if denominator > 0 else 0.0
+
+
+def _cross(remainder: Residuals) -> float:
+    """The shop's elasticity to the other prices of a category, with own price; at least 0."""
+    prices = np.column_stack([remainder.price, remainder.beside[:, 0]])
+    gram = prices.T @ (remainder.weight[:, None] * prices)
     if gram[1, 1] <= 1e-9 * gram[0, 0]:
         return 0.0
-    return max(float(np.linalg.solve(gram, prices.T @ (left.weight * left.units))[1]), 0.0)
+    slopes = np.linalg.solve(gram, prices.T @ (remainder.weight * remainder.units))
+    return max(float(slopes[1]), 0.0)
