@@ -1,1 +1,1 @@
-"""The entities, views and services that Feast registers. Run by path; nobody imports this."""
+"""The entities, views and services that Feast registers. Never imported: it is run by path."""

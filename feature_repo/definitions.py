@@ -108,7 +108,7 @@ def _view(
 def _live(
     name: str, folder: Path, entities: list[Entity], features: dict[str, Any], description: str
 ) -> FeatureView:
-    """A view that is pushed. Feast requires a file for it, which nobody writes."""
+    """A view that is pushed. Feast requires a file for it, but none is ever written."""
     return FeatureView(
         name=name,
         entities=entities,

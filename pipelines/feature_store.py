@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 JOIN_MEMORY = "600MB"  # of a historical join; DuckDB spills to disk above it
 
-# The keys of each view that this stage pushes.
+# The keys of each view that materialize pushes.
 KEYS = {
     "sku_period": ("sku", "zone"),
     "sku": ("sku", "zone"),
@@ -169,10 +169,10 @@ def _features(
     store: FeatureStore, service: str, views: Collection[str] | None
 ) -> FeatureService | list[str]:
     """A feature service, or the names of its features in some of its views."""
-    whole = store.get_feature_service(service)
+    every = store.get_feature_service(service)
     if views is None:
-        return whole
-    projections = [part for part in whole.feature_view_projections if part.name in views]
+        return every
+    projections = [part for part in every.feature_view_projections if part.name in views]
     return [f"{part.name}:{feature.name}" for part in projections for feature in part.features]
 
 

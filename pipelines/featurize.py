@@ -59,7 +59,8 @@ def featurize(as_of: date, params: Params, settings: Settings) -> dict[str, int]
 
     Raises:
         SourceError: there are no validated orders, or a validated file is not Parquet.
-        ConfigError: the shop prices by zone, and its orders have no zone.
+        ConfigError: the shop prices by zone, and its orders have no zone; or the features do not
+            fit in `featurize.memory_limit`, even with what spills to disk.
         EmptyHistory: no period before the cut-off is whole, or no sku sold in enough periods.
         LeakageError: a feature row would be known only after the cut-off.
     """
@@ -79,6 +80,8 @@ def featurize(as_of: date, params: Params, settings: Settings) -> dict[str, int]
 
 @contextmanager
 def _duckdb(params: Params, settings: Settings) -> Iterator[Backend]:
+    """Open DuckDB, and name the setting that helps where its own errors do not."""
+    import duckdb
     import ibis
 
     spill = settings.state / "spill"
@@ -90,6 +93,15 @@ def _duckdb(params: Params, settings: Settings) -> Iterator[Backend]:
     )
     try:
         yield con
+    except duckdb.OutOfMemoryException:
+        limit = params.featurize.memory_limit
+        raise ConfigError(f"featurize.memory_limit is too low. Received: {limit}") from None
+    except (duckdb.ConversionException, duckdb.OutOfRangeException) as error:
+        cause = str(error).splitlines()[0]
+        raise SourceError(
+            "A sum of quantities or amounts in orders is too large for 64 bits; set "
+            f"shop.max_quantity. Received: {cause}"
+        ) from None
     finally:
         con.disconnect()
         shutil.rmtree(spill, ignore_errors=True)

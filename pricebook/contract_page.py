@@ -15,8 +15,8 @@ _HEAD = """\
 `python -m pricebook.contract_page` writes this page from `pricebook/contract.py`. Do not edit it.
 
 Money is a whole number of minor units (cents). Timestamps are UTC instants. Columns in **bold** are
-required. Every other column may be absent, and so may every table except `orders`; Pricebook then
-logs what it does without. A check on an absent column or table does not run.
+required. Every other column may be absent, and so may every table except `orders`; Pricebook logs
+the features that are then missing. A check on an absent column or table does not run.
 
 Each check has a severity. A shop may change it by the name of the check, in `validate.severities`.
 

@@ -481,6 +481,19 @@ def test_a_validated_file_that_is_not_parquet_is_an_error(build, tmp_path):
         build(every_day())
 
 
+def test_sums_that_do_not_fit_in_64_bits_are_an_error(build):
+    huge = [line(week(n), quantity=9 * 10**18) for n in (1, 1, 2)]
+    with pytest.raises(SourceError, match=r"too large for 64 bits; set shop.max_quantity"):
+        build([*every_day(), *huge])
+
+
+def test_too_little_memory_is_an_error_that_names_the_setting(build):
+    tiny = params()
+    limits = tiny.featurize.model_copy(update={"memory_limit": "1MB", "threads": 1})
+    with pytest.raises(ConfigError, match=r"featurize.memory_limit is too low. Received: 1MB"):
+        build(every_day(), tiny.model_copy(update={"featurize": limits}))
+
+
 def test_a_cutoff_before_the_data_is_an_error(build):
     with pytest.raises(EmptyHistory, match=r"before the cut-off. Received: as_of 2020"):
         build(every_day(), as_of=date(2020, 1, 1))

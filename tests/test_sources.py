@@ -215,9 +215,9 @@ def test_text_named_parquet_is_an_error(read):
 
 def test_a_truncated_parquet_file_is_an_error(read, tmp_path):
     read(table_of(), name="orders.parquet")
-    whole = (tmp_path / "orders.parquet").read_bytes()
+    content = (tmp_path / "orders.parquet").read_bytes()
     with pytest.raises(SourceError, match="not a readable Parquet file"):
-        read(whole[: len(whole) // 2], name="orders.parquet")
+        read(content[: len(content) // 2], name="orders.parquet")
 
 
 def test_an_empty_folder_is_an_error(read, tmp_path):

@@ -1,9 +1,10 @@
-"""Make the corner shop: a made-up grocer in Berlin, from a market whose true demand is known.
+"""Make the data of the corner shop: a made-up grocer in Berlin, from a simulated market.
 
     python examples/corner_shop/make.py [folder]
 
-writes the files that params.yaml beside this script describes, each in another of the shapes a real
-shop's exports have, with a few deliberately dirty rows (`_soil`). One seed, one set of files.
+Writes the files that params.yaml in this folder describes. Each has a different format, as exports
+of real shops do, and some rows are bad on purpose (`_add_bad_rows`). The seed is fixed, so every run
+writes the same files.
 """
 
 from __future__ import annotations
@@ -27,10 +28,10 @@ import pyarrow.parquet as pq
 from pricebook.simulation.market import Market, Offer, Sales, Spec, State
 
 BERLIN = ZoneInfo("Europe/Berlin")
-OPENING = datetime(2025, 6, 2)  # noqa: DTZ001  a Monday, at the shop
+OPENING = datetime(2025, 6, 2)  # noqa: DTZ001  a Monday, in local time
 WEEKS = 74
-RIVALS = ("Discounter", "Supermarkt")
-RISE_WEEK, RISE = 40, 1.05  # every third list price rises by a twentieth
+COMPETITORS = ("Discounter", "Supermarkt")
+RISE_WEEK, RISE = 40, 1.05  # every third list price rises by 5 %
 
 # category: department, product types, brands, packs
 RANGE = {
@@ -47,7 +48,7 @@ RANGE = {
 
 @dataclass(frozen=True)
 class Week:
-    """A week as it was: what was asked, the list prices, what was there, what was sold."""
+    """A simulated week: list prices, the prices charged, the state of the market, and sales."""
 
     start: datetime
     listed: np.ndarray
@@ -57,6 +58,7 @@ class Week:
 
 
 def simulate(market: Market, rng: np.random.Generator) -> list[Week]:
+    """Run the market for all weeks."""
     state, weeks = market.opening(), []
     for number in range(WEEKS):
         listed = _listed(market, number)
@@ -69,12 +71,14 @@ def simulate(market: Market, rng: np.random.Generator) -> list[Week]:
 
 
 def _listed(market: Market, week: int) -> np.ndarray:
+    """The list prices of a week, which end in 9 after the rise."""
     rises = (np.arange(market.spec.skus) % 3 == 0) & (week >= RISE_WEEK)
     risen = np.rint(market.list_price * RISE / 10).astype(np.int64) * 10 - 1
     return np.where(rises, np.maximum(risen, market.list_price), market.list_price)
 
 
 def _shelf(price: np.ndarray, before: np.ndarray, listed: np.ndarray) -> np.ndarray:
+    """The prices charged, moved with the list price; those below list end in 9."""
     moved = np.maximum(np.rint(price * listed / before / 10).astype(np.int64) * 10 - 1, 9)
     return np.where(price == before, listed, moved)
 
@@ -84,7 +88,7 @@ def sku_name(number: int) -> str:
 
 
 def products(market: Market) -> Iterable[Sequence[Any]]:
-    """Canonical names, amounts like 12.34. Every tenth sku has a MAP price, one has no category."""
+    """Canonical names, amounts like 12.34. Every tenth sku has a MAP; one has no category."""
     yield (
         *("sku", "name", "product_type", "category", "department", "brand"),
         *("unit_cost", "list_price", "map_price", "pack_size"),
@@ -107,7 +111,7 @@ def products(market: Market) -> Iterable[Sequence[Any]]:
 
 
 def orders(market: Market, weeks: list[Week], rng: np.random.Generator) -> dict[int, list[Any]]:
-    """The till's export, a file a year: local times and decimal commas."""
+    """The export of the till, one file per year, with local times and decimal commas."""
     lines: dict[int, list[Any]] = {2025: [], 2026: []}
     for number, week in enumerate(weeks):
         carded = rng.random(week.sales.visit.max() + 1) < 0.88
@@ -131,14 +135,24 @@ def _lines(sales: Sales) -> list[tuple[int, ...]]:
     return [tuple(map(int, line)) for line in zip(*columns, strict=True)]
 
 
-def _soil(lines: dict[int, list[Any]]) -> None:
-    """What a contract is for; docs/bring-your-own-data.md says what each becomes."""
+def _add_bad_rows(lines: dict[int, list[Any]]) -> None:
+    """Add rows that checks find; docs/bring-your-own-data.md lists what happens to each."""
     now = lines[2026]
     now += [list(line) for line in now[100:105]]  # exported twice
     for place, column, value in (
-        *((200, 3, 0), (201, 3, 0), (202, 3, 4012), (203, 3, -1)),  # no units; a barcode; a return
+        *(
+            (200, 3, 0),
+            (201, 3, 0),
+            (202, 3, 4012),
+            (203, 3, -1),
+        ),  # no units twice; a barcode; a return
         *((300, 4, ""), (301, 4, "NaN"), (302, 4, "-2,49"), (303, 4, "0,00")),
-        *((400, 1, ""), (401, 2, ""), (402, 2, "A9999"), (450, 2, "A9999")),  # the last two unknown
+        *(
+            (400, 1, ""),
+            (401, 2, ""),
+            (402, 2, "A9999"),
+            (450, 2, "A9999"),
+        ),  # A9999 is not a product
     ):
         now[place][column] = value
 
@@ -156,10 +170,11 @@ def promotions(weeks: list[Week]) -> Iterable[Sequence[Any]]:
 
 def customers(market: Market, rng: np.random.Generator) -> Iterable[Sequence[Any]]:
     yield "card", "personal offers", "about"
-    for number, said in enumerate(rng.choice(["yes", "no", ""], market.spec.shoppers, p=_CONSENT)):
+    consents = rng.choice(["yes", "no", ""], market.spec.shoppers, p=_CONSENT)
+    for number, consent in enumerate(consents):
         since = json.dumps({"member_since": int(rng.integers(2018, 2026))})
-        yield f"K{number:04}", said, since
-    yield "K0007", "no", "{}"  # a second card of the same number
+        yield f"K{number:04}", consent, since
+    yield "K0007", "no", "{}"  # repeats the key of an earlier row
 
 
 _CONSENT = [0.6, 0.25, 0.15]
@@ -168,12 +183,19 @@ _CONSENT = [0.6, 0.25, 0.15]
 def competitor_prices(weeks: list[Week], rng: np.random.Generator) -> Iterable[Sequence[Any]]:
     yield "sku", "competitor", "observed_at", "price", "source", "public"
     for week in weeks:
-        seen = week.start + timedelta(days=2, hours=10)
+        observed_at = (week.start + timedelta(days=2, hours=10)).isoformat()
         for sku, rival in np.argwhere(rng.random(week.state.rivals.shape) < 0.4):
             price = _euros(week.state.rivals[sku, rival])
             source, public = (("leaflet", "yes"), ("panel", "no"))[rival]
-            yield sku_name(sku), RIVALS[rival], seen.isoformat(), price, source, public
-    yield "A1002", RIVALS[0], "2026-10-07T10:00:00", "0.00", "leaflet", "yes"  # nothing is free
+            yield sku_name(sku), COMPETITORS[rival], observed_at, price, source, public
+    yield (
+        "A1002",
+        COMPETITORS[0],
+        "2026-10-07T10:00:00",
+        "0.00",
+        "leaflet",
+        "yes",
+    )  # a price of zero
 
 
 def prices(weeks: list[Week]) -> pa.Table:
@@ -197,12 +219,12 @@ def inventory(weeks: list[Week]) -> pa.Table:
         for week in weeks
         for sku in range(len(week.listed))
     ]
-    counts[-1]["on_hand"] = -3  # a miscount
+    counts[-1]["on_hand"] = -3  # stock cannot be negative
     return pa.Table.from_pylist(counts)
 
 
 def events(weeks: list[Week], rng: np.random.Generator) -> pa.Table:
-    """The web shop of the last eight weeks: views, and a cart for what was bought."""
+    """Events of the web shop in the last eight weeks: a view and a cart for some sold lines."""
     rows = []
     for week in weeks[-8:]:
         for visit, shopper, minute, sku, _ in _lines(week.sales):
@@ -257,7 +279,7 @@ def make(folder: Path) -> None:
     rng = np.random.default_rng(market.spec.seed)
     weeks = simulate(market, rng)
     lines = orders(market, weeks, rng)
-    _soil(lines)
+    _add_bad_rows(lines)
     for year, rows in lines.items():
         _write(folder / "orders" / f"{year}.csv.gz", [TILL, *rows], delimiter=";")
     _write(folder / "products.csv", products(market))

@@ -204,7 +204,7 @@ def _net_returns(
         con,
         f"""
         select "sku", {zone} as zone, {calendar.period(event_time)} as period,
-               sum("quantity")::bigint as units
+               sum("quantity") as units
         from {name(table)} anti join refused using ("row")
         where {event_time} is not null
         group by all having units < 0 order by units, sku, zone, period
