@@ -49,7 +49,7 @@ from pricebook.pricing.offpolicy import (
 from pricebook.pricing.quote import Terms, offers
 from pricebook.simulation.market import Market, Spec
 from serving.http.schemas import QuoteRequest
-from serving.quotes.bundle import KIND, About, Bundle, Forecasts
+from serving.quotes.bundle import LABELS, Bundle, Forecasts, Manifest
 from serving.quotes.offers import Offers
 from serving.quotes.quoter import Quoter
 from serving.quotes.signing import KeyRing
@@ -117,7 +117,7 @@ def _bundle(market: Market, history: list[Week]) -> Bundle:
     elasticities = dict(zip(fitted["sku"], fitted["elasticity"], strict=True))
     experiment = Experiment(control=0.1, explore=0.5, reach=10, temperature=1.0, salt=str(seed))
     limits = Quote(max_step=0.5, max_markdown=0.5, max_batch=100_000, experiment=experiment)
-    about = About(
+    manifest = Manifest(
         models={"response": {"version": seed}},
         as_of=date(2026, 1, 5),
         currency="USD",
@@ -128,9 +128,9 @@ def _bundle(market: Market, history: list[Week]) -> Bundle:
         built_from=f"market {seed}",
     )
     return Bundle(
-        about,
+        manifest,
         _listings(market, history),
-        kinds={name: [""] * count for name in KIND},
+        labels={name: [""] * count for name in LABELS},
         rows={(sku, "all"): row for row, sku in enumerate(skus)},
         forecasts=Forecasts({}, {}),
         runtime=Elasticities(elasticities),
@@ -224,7 +224,7 @@ def cheapest(choice: Choice) -> int:
 def true_value(at: Shop) -> float:
     """The true profit per quote of the target policy."""
     drawing = [Terms(arm=Arm(EXPLORE, 1.0, 0.0))] * len(at.bundle.listings)
-    policy_offers = offers(drawing, at.bundle.listings, at.bundle.about.limits, at.bundle.demand)
+    policy_offers = offers(drawing, at.bundle.listings, at.bundle.manifest.limits, at.bundle.demand)
     price = [cheapest(offer.choice or Choice((offer.price,), (1.0,))) for offer in policy_offers]
     share = np.bincount(at.market.segment, at.visits) / at.visits.sum()
     probabilities = [

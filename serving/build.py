@@ -39,9 +39,9 @@ def build(folder: Path, settings: Settings) -> str:
 
     bundle = bundles.load(folder)
     bundles.check(bundle)
-    version = _version(bundle.about)
+    version = _version(bundle.manifest)
     model = _store_model(folder, version)
-    labels = {"as_of": bundle.about.as_of.isoformat(), "built_from": bundle.about.built_from}
+    labels = {"as_of": bundle.manifest.as_of.isoformat(), "built_from": bundle.manifest.built_from}
     options = _build_options()
     with _build_context(options["include"]) as context:
         bento = bentoml.build(**options, models=[model], labels=labels, build_ctx=context)
@@ -68,14 +68,14 @@ def _build_context(patterns: Iterable[str]) -> Iterator[str]:
         yield scratch
 
 
-def _version(about: Any) -> str:
+def _version(manifest: Any) -> str:
     """A version that BentoML accepts, such as `d4-r7-0a1b2c3d`.
 
     It names the versions of both models and ends in part of the bundle's digest, since the same
     models may be bundled again with other limits.
     """
-    pair = "-".join(f"{name[0]}{about.models[name].version}" for name in sorted(about.models))
-    digest = "".join(letter for letter in about.built_from.lower() if letter.isalnum())[-8:]
+    pair = "-".join(f"{name[0]}{manifest.models[name].version}" for name in sorted(manifest.models))
+    digest = "".join(letter for letter in manifest.built_from.lower() if letter.isalnum())[-8:]
     return f"{pair}-{digest}" if digest else pair
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from prometheus_client import Counter, Gauge
 
-from serving.quotes.offers import FALLBACKS, Kind, RenderedOffer
+from serving.quotes.offers import FALLBACKS, MetricLabels, RenderedOffer
 
 Totals = tuple[int, int, int]  # quotes, sum of prices, sum of list prices (minor units)
 
@@ -61,7 +61,7 @@ class ServiceMetrics:
             "pricebook_push_failures", "Failed pushes of live features to the online store"
         )
         self._reported_push_failures = 0
-        self._pending: dict[Kind, Totals] = {}
+        self._pending: dict[MetricLabels, Totals] = {}
         self._lock = threading.Lock()
 
     def add_quotes(self, offers: Sequence[RenderedOffer]) -> None:
@@ -72,9 +72,9 @@ class ServiceMetrics:
         """
         with self._lock:
             for offer in offers:
-                count, quoted, listed = self._pending.get(offer.kind, (0, 0, 0))
+                count, quoted, listed = self._pending.get(offer.labels, (0, 0, 0))
                 sums = quoted + offer.price, listed + offer.list_price
-                self._pending[offer.kind] = (count + 1, *sums)
+                self._pending[offer.labels] = (count + 1, *sums)
 
     def flush(self) -> None:
         """Add the quotes counted since the last call to the Prometheus counters."""

@@ -1,4 +1,4 @@
-"""What `POST /events` takes: each kind with its own fields, and errors that name item and field."""
+"""`POST /events`: each kind of event has its own fields, and errors name the item and field."""
 
 import json
 from datetime import UTC, datetime
@@ -19,22 +19,22 @@ STOCK = {
 ABSENT = object()
 
 
-def taken(*items):
+def events_of(*items):
     return parse(EventsRequest, json.dumps({"items": items}).encode()).events()
 
 
 def test_a_body_becomes_events():
     noon = datetime(2026, 1, 5, 12, tzinfo=UTC)
-    assert taken(STOCK) == [Event("e1", noon, "stock", sku="milk", on_hand=3)]
+    assert events_of(STOCK) == [Event("e1", noon, "stock", sku="milk", on_hand=3)]
 
 
-def test_the_example_is_taken():
+def test_the_example_in_the_api_documentation_is_valid():
     example = EventsRequest.model_json_schema()["examples"][0]
-    assert [one.kind for one in taken(*example["items"])] == ["view", "competitor_price"]
+    assert [event.kind for event in events_of(*example["items"])] == ["view", "competitor_price"]
 
 
 @pytest.mark.parametrize(
-    ("field", "value", "told"),
+    ("field", "value", "message"),
     [
         ("on_hand", -1, r"items\.1\.stock\.on_hand: Input should be greater than or equal to 0"),
         ("on_hand", "3", r"items\.1\.stock\.on_hand: Input should be a valid integer"),
@@ -45,14 +45,14 @@ def test_the_example_is_taken():
         ("kind", ABSENT, r"items\.1: .* 'kind'"),
     ],
 )
-def test_a_wrong_event_is_refused_by_its_index_and_field(field, value, told):
+def test_a_wrong_event_is_refused_by_its_index_and_field(field, value, message):
     wrong = {name: v for name, v in {**STOCK, field: value}.items() if v is not ABSENT}
-    with pytest.raises(RequestError, match=told) as refused:
-        taken(STOCK, wrong)
-    assert refused.value.status == 422
+    with pytest.raises(RequestError, match=message) as raised:
+        events_of(STOCK, wrong)
+    assert raised.value.status == 422
 
 
 @pytest.mark.parametrize("count", [0, 1001])
 def test_a_batch_has_one_to_a_thousand_events(count):
     with pytest.raises(RequestError, match="items: List should have at"):
-        taken(*[STOCK] * count)
+        events_of(*[STOCK] * count)

@@ -1,4 +1,4 @@
-"""Locks: what a named shopper was quoted stands until it expires, and memory is bounded."""
+"""Price locks: a shopper's quote stays valid until it expires, and memory is bounded."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -15,79 +15,81 @@ def key(shopper):
     return (shopper, "milk", "all", None)
 
 
-def held(quote_id, seconds=0):
-    """A quote given so many seconds after noon; what it offers does not matter here."""
-    return LockedQuote(quote_id.encode(), None, Validity.of(NOON + timedelta(seconds=seconds), TTL))
+def new_quote(quote_id, seconds=0):
+    """A quote issued so many seconds after noon. Its offer does not matter here."""
+    validity = Validity.from_instant(NOON + timedelta(seconds=seconds), TTL)
+    return LockedQuote(quote_id.encode(), None, validity)
 
 
-def test_a_quote_stands_until_the_instant_it_expires():
-    locks, quote = PriceLocks(), held("q1")
-    locks.hold([(key("ann"), quote)])
+def test_a_quote_is_valid_until_the_instant_it_expires():
+    locks, quote = PriceLocks(), new_quote("q1")
+    locks.add([(key("ann"), quote)])
     last = NOON + timedelta(seconds=TTL, microseconds=-1)
-    assert locks.held(key("ann"), last) is quote
-    assert locks.held(key("ann"), NOON + timedelta(seconds=TTL)) is None
+    assert locks.get(key("ann"), last) is quote
+    assert locks.get(key("ann"), NOON + timedelta(seconds=TTL)) is None
 
 
-def test_nobody_else_holds_it():
+def test_another_shopper_consent_or_zone_has_another_lock():
     locks = PriceLocks()
-    locks.hold([(key("ann"), held("q1"))])
+    locks.add([(key("ann"), new_quote("q1"))])
     others = (key("bob"), None, ("ann", "milk", "all", False), ("ann", "milk", "north", None))
-    assert [locks.held(other, NOON) for other in others] == [None] * 4
+    assert [locks.get(other, NOON) for other in others] == [None] * 4
 
 
-def test_who_has_no_name_holds_nothing():
+def test_an_anonymous_shopper_has_no_lock():
     locks = PriceLocks()
-    locks.hold([(None, held("q1"))])
+    locks.add([(None, new_quote("q1"))])
     assert len(locks) == 0
 
 
-def test_the_oldest_go_first_where_there_are_too_many_and_are_counted():
+def test_if_there_are_too_many_the_oldest_are_dropped_first_and_counted():
     dropped = []
-    locks = PriceLocks(most=2, dropped=lambda: dropped.append(1))
+    locks = PriceLocks(max_locks=2, on_drop=lambda: dropped.append(1))
     for second, shopper in enumerate(("ann", "bob", "cid")):
-        locks.hold([(key(shopper), held(shopper, second))])
-    standing = [locks.held(key(shopper), NOON) is not None for shopper in ("ann", "bob", "cid")]
-    assert (standing, len(dropped)) == ([False, True, True], 1)
+        locks.add([(key(shopper), new_quote(shopper, second))])
+    valid = [locks.get(key(shopper), NOON) is not None for shopper in ("ann", "bob", "cid")]
+    assert (valid, len(dropped)) == ([False, True, True], 1)
 
 
-def test_what_has_expired_goes_and_is_not_counted_as_lost():
+def test_expired_quotes_are_removed_and_not_counted_as_dropped():
     dropped = []
-    locks = PriceLocks(dropped=lambda: dropped.append(1))
+    locks = PriceLocks(on_drop=lambda: dropped.append(1))
     for shopper in ("ann", "bob"):
-        locks.hold([(key(shopper), held(shopper))])
-    locks.hold([(key("cid"), held("cid", TTL))])
+        locks.add([(key(shopper), new_quote(shopper))])
+    locks.add([(key("cid"), new_quote("cid", TTL))])
     assert (len(locks), dropped) == (1, [])
 
 
-def test_a_newer_quote_takes_the_place_of_an_older_one_and_goes_last():
-    locks, newer = PriceLocks(most=2), held("newer", 2)
-    for name, quote in (("ann", held("old")), ("bob", held("b")), ("ann", newer)):
-        locks.hold([(key(name), quote)])
-    locks.hold([(key("cid"), held("c", 3))])
-    assert locks.held(key("ann"), NOON) is newer
-    assert locks.held(key("bob"), NOON) is None
+def test_a_newer_quote_replaces_an_older_one_and_is_dropped_last():
+    locks, newer = PriceLocks(max_locks=2), new_quote("newer", 2)
+    for shopper, quote in (("ann", new_quote("old")), ("bob", new_quote("b")), ("ann", newer)):
+        locks.add([(key(shopper), quote)])
+    locks.add([(key("cid"), new_quote("c", 3))])
+    assert locks.get(key("ann"), NOON) is newer
+    assert locks.get(key("bob"), NOON) is None
 
 
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 300))), st.integers(1, 8))
-def test_there_are_never_more_than_may_be_and_the_last_is_always_among_them(given_out, most):
-    locks, second = PriceLocks(most=most), 0
-    for shopper, later in given_out:
-        second += later
-        quote = held(str(second), second)
-        locks.hold([(key(str(shopper)), quote)])
-        assert len(locks) <= most
-        assert locks.held(key(str(shopper)), quote.life.issued_at) is quote
+def test_the_number_of_locks_is_bounded_and_the_newest_is_never_dropped(shoppers, max_locks):
+    locks, second = PriceLocks(max_locks), 0
+    for shopper, seconds_later in shoppers:
+        second += seconds_later
+        quote = new_quote(str(second), second)
+        locks.add([(key(str(shopper)), quote)])
+        assert len(locks) <= max_locks
+        assert locks.get(key(str(shopper)), quote.validity.issued_at) is quote
 
 
-def test_of_two_quotes_of_one_second_workers_agree_on_one():
-    told = [held("q2"), held("q1"), held("q3")]
+def test_of_two_quotes_of_the_same_second_workers_keep_the_same_one():
     locks = PriceLocks()
-    for one in told:
-        locks.learn(key("ann"), one, NOON)
-    assert locks.held(key("ann"), NOON).quote_id == b"q1"
+    for quote_id in ("q2", "q1", "q3"):
+        locks.merge(key("ann"), new_quote(quote_id), NOON)
+    assert locks.get(key("ann"), NOON).quote_id == b"q1"
 
 
-def test_quotes_of_a_second_share_what_is_told_of_their_life():
-    first, later = (Validity.of(NOON + timedelta(milliseconds=ms), TTL) for ms in (1, 999))
+def test_quotes_of_the_same_second_share_their_validity():
+    first, later = (
+        Validity.from_instant(NOON + timedelta(milliseconds=ms), TTL) for ms in (1, 999)
+    )
     assert first is later
     assert first.issued_at == NOON

@@ -1,119 +1,118 @@
-"""Past quotes are found in the log, and come out the same when they are decided anew."""
+"""Past quotes are found in the log, and the recorded model decides the same price again."""
 
 import json
 import shutil
 
 import pytest
-from test_quoter import START, Shop, home, limited, trained  # noqa: F401 (fixtures)
+from test_quoter import START, Worker, home, set_limits, trained  # noqa: F401 (fixtures)
 from typer.testing import CliRunner
 
 from cli.main import app
 from pipelines.champion import put_in_service
-from pipelines.reports.replay import decided_anew, past
+from pipelines.reports.replay import decide_again, find_quote
 from pricebook.errors import ServiceError
 from pricebook.events import Event
 
 
 @pytest.fixture
-def shop(home):  # noqa: F811
-    limited(home, experiment={"explore": 0.3, "control": 0.1})
-    kept = home.state / "made"
-    shutil.copytree(home.bundle, kept)
-    put_in_service(kept, home)
-    return Shop(home)
+def worker(home):  # noqa: F811
+    """A worker whose champion was put in service, so that its bundle is kept."""
+    set_limits(home, experiment={"explore": 0.3, "control": 0.1})
+    built = home.state / "built"
+    shutil.copytree(home.bundle, built)
+    put_in_service(built, home)
+    return Worker(home)
 
 
-def told(shop, *words):
-    settings = {"PRICEBOOK_HOME": str(shop.settings.home)}
+def run_quotes(worker, *words):
+    settings = {"PRICEBOOK_HOME": str(worker.settings.home)}
     return CliRunner().invoke(app, ["quotes", *words], env=settings)
 
 
-def test_every_quote_of_any_arm_comes_out_the_same(shop):
-    shop.quote()
-    shop.rival(400)
+def test_every_quote_of_any_arm_is_decided_the_same_again(worker):
+    worker.quote()
+    worker.competitor_price(400)
+    skus = ("milk", "bread", "honey")
     for customer in ("ann", "bob", "cid", *(f"c{n}" for n in range(40))):
-        shop.quotes(*({"sku": sku, "customer_id": customer} for sku in ("milk", "bread", "honey")))
-    entries = shop.logged()
+        worker.quotes(*({"sku": sku, "customer_id": customer} for sku in skus))
+    entries = worker.log_lines()
     arms = {entry["quote"]["arm"] for entry in entries}
     assert arms == {"champion", "control", "explore"}
     for entry in entries:
-        anew = decided_anew(entry, shop.settings)
-        assert (anew.price, anew.propensity) == (
-            entry["quote"]["price"],
-            entry["quote"]["propensity"],
-        )
+        offer, quote = decide_again(entry, worker.settings), entry["quote"]
+        assert (offer.price, offer.propensity) == (quote["price"], quote["propensity"])
 
 
-def test_a_quote_is_shown_with_its_reasons_and_its_orders(shop):
-    quote = shop.quote(customer_id="ann")
+def test_a_quote_is_shown_with_its_reasons_and_its_orders(worker):
+    quote = worker.quote(customer_id="ann")
     order = {"event_id": "o1", "quote_id": quote["quote_id"], "quantity": 3}
-    shop.journal.append([b'{"order":%b}\n' % json.dumps(order).encode()] * 2, START)
-    assert past(quote["quote_id"], shop.settings).orders == [order]
-    shown = told(shop, "show", quote["quote_id"])
+    worker.quote_log.append([b'{"order":%b}\n' % json.dumps(order).encode()] * 2, START)
+    assert find_quote(quote["quote_id"], worker.settings).orders == [order]
+    shown = run_quotes(worker, "show", quote["quote_id"])
     assert shown.exit_code == 0
     assert "the same" in shown.output
 
 
-def test_a_price_that_no_longer_comes_out_is_told(shop):
-    quote = shop.quote("bread")
-    limited(shop.settings, shop.settings.bundles / "verdict-1", max_markdown=0.01)
-    shown = told(shop, "show", quote["quote_id"])
+def test_a_price_that_differs_when_decided_again_is_reported(worker):
+    quote = worker.quote("bread")
+    set_limits(worker.settings, worker.settings.bundles / "verdict-1", max_markdown=0.01)
+    shown = run_quotes(worker, "show", quote["quote_id"])
     assert (shown.exit_code, f"not {quote['price']}" in shown.output) == (1, True)
 
 
-def test_a_quote_comes_out_the_same_after_its_pair_was_promoted_under_other_limits(shop):
-    quote, again = shop.quote("bread"), shop.settings.state / "made"
-    limited(shop.settings, again, max_markdown=0.01)
-    about = json.loads((again / "bundle.json").read_text())
-    (again / "bundle.json").write_text(json.dumps(about | {"built_from": "verdict-1_again"}))
-    put_in_service(again, shop.settings)
-    assert "the same" in told(shop, "show", quote["quote_id"]).output
+def test_a_quote_is_decided_the_same_after_its_models_were_promoted_with_other_limits(worker):
+    quote, built = worker.quote("bread"), worker.settings.state / "built"
+    set_limits(worker.settings, built, max_markdown=0.01)
+    manifest = json.loads((built / "bundle.json").read_text())
+    (built / "bundle.json").write_text(json.dumps(manifest | {"built_from": "verdict-1_again"}))
+    put_in_service(built, worker.settings)
+    assert "the same" in run_quotes(worker, "show", quote["quote_id"]).output
 
 
-def test_a_quote_nobody_gave_is_refused(shop):
-    shop.quote()
-    with pytest.raises(ServiceError, match=r"in 1 files of the log\. Received: nobody"):
-        past("nobody", shop.settings)
+def test_an_unknown_quote_is_an_error(worker):
+    worker.quote()
+    with pytest.raises(ServiceError, match=r"\(1 files\)\. Received: unknown"):
+        find_quote("unknown", worker.settings)
 
 
-def test_a_quote_whose_bundle_has_gone_is_refused(shop):
-    shop.quote()
-    shutil.rmtree(shop.settings.bundles)
-    with pytest.raises(ServiceError, match="not kept any more"):
-        decided_anew(shop.logged()[0], shop.settings)
+def test_a_quote_whose_bundle_was_deleted_is_an_error(worker):
+    worker.quote()
+    shutil.rmtree(worker.settings.bundles)
+    with pytest.raises(ServiceError, match="has been deleted"):
+        decide_again(worker.log_lines()[0], worker.settings)
 
 
-def test_a_line_cut_short_spoils_no_other(shop):
-    cut, whole = shop.quote(), shop.quote("bread")
-    (path,) = shop.settings.quote_log.iterdir()
+def test_a_truncated_line_affects_no_other_line(worker):
+    truncated, complete = worker.quote(), worker.quote("bread")
+    (path,) = worker.settings.quote_log.iterdir()
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(lines[0][:40] + b"\n" + lines[1])
-    assert past(whole["quote_id"], shop.settings).entry["quote"]["sku"] == "bread"
-    with pytest.raises(ServiceError, match="No quote of this id"):
-        past(cut["quote_id"], shop.settings)
+    assert find_quote(complete["quote_id"], worker.settings).entry["quote"]["sku"] == "bread"
+    with pytest.raises(ServiceError, match="No quote has this id"):
+        find_quote(truncated["quote_id"], worker.settings)
 
 
-def test_a_quote_logged_before_its_terms_were_is_refused(shop):
-    shop.quote()
-    (entry,) = shop.logged()
+def test_a_quote_that_was_logged_without_its_terms_is_an_error(worker):
+    worker.quote()
+    (entry,) = worker.log_lines()
     del entry["terms"]
-    with pytest.raises(ServiceError, match="before its terms were"):
-        decided_anew(entry, shop.settings)
+    with pytest.raises(ServiceError, match="without its terms"):
+        decide_again(entry, worker.settings)
 
 
-def test_the_latest_quotes_are_listed(shop):
+def test_the_latest_quotes_are_listed(worker):
     ids = []
-    for worker in (shop, Shop(shop.settings, shop.clock, "0"), shop):
-        ids.append(worker.quote("bread")["quote_id"])
-        shop.clock.wait(seconds=0.001)
-    listed = told(shop, "list", "--last", "2").output
-    assert [name in listed for name in ids] == [False, True, True]
+    for each in (worker, Worker(worker.settings, worker.clock, "0"), worker):
+        ids.append(each.quote("bread")["quote_id"])
+        worker.clock.advance(seconds=0.001)
+    output = run_quotes(worker, "list", "--last", "2").output
+    assert [quote_id in output for quote_id in ids] == [False, True, True]
 
 
-def test_an_order_that_names_its_quote_is_in_the_quote_log(shop):
-    quote = shop.quote(customer_id="ann")
+def test_an_order_that_names_its_quote_is_in_the_quote_log(worker):
+    quote = worker.quote(customer_id="ann")
     from serving.http.handlers import log_orders
 
     order = Event("o1", START, "order", "milk", quantity=2, quote_id=quote["quote_id"])
-    log_orders(shop.journal, [order], START)
-    assert past(quote["quote_id"], shop.settings).orders[0]["quantity"] == 2
+    log_orders(worker.quote_log, [order], START)
+    assert find_quote(quote["quote_id"], worker.settings).orders[0]["quantity"] == 2

@@ -106,7 +106,7 @@ def test_the_service_reads_the_bundles_of_the_home(home):
     for folder in (home.bundle, *home.bundles.iterdir()):
         loaded = bundle.load(folder)
         bundle.check(loaded)
-        assert loaded.about.minor_digits == 2
+        assert loaded.manifest.minor_digits == 2
 
 
 def test_refresh_runs_and_gives_the_same_features(home, run):

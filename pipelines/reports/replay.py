@@ -1,12 +1,12 @@
-"""Past quotes: read them from the quote log, and decide them again with the recorded model."""
+"""Past quotes: find them in the quote log, and decide them again with the recorded model."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,105 +14,128 @@ from pricebook.config import Quote as Limits
 from pricebook.config import Settings
 from pricebook.errors import ServiceError
 from pricebook.files import read_json
+from pricebook.money import Floats
 from pricebook.pricing.arms import Arm
 from pricebook.pricing.decision import Listings
 from pricebook.pricing.quote import UNDECIDED, Offer, Terms, offers
 
-KIND = ("department", "category", "product_type")
-Entry = dict[str, Any]
+if TYPE_CHECKING:
+    from models.runtime import ResponseRuntime
+
+LABELS = ("department", "category", "product_type")
+Entry = dict[str, Any]  # a line of the quote log
 
 
 @dataclass(frozen=True)
-class Past:
-    """A quote as the log has it, and the orders that name it."""
+class LoggedQuote:
+    """A quote in the log, and the orders that name it."""
 
     entry: Entry
     orders: list[Entry]
 
 
-def past(quote_id: str, settings: Settings) -> Past:
-    """Find a quote in the log.
+def find_quote(quote_id: str, settings: Settings) -> LoggedQuote:
+    """Find a quote and its orders in the quote log.
 
     Raises:
-        ServiceError: the log does not hold it.
+        ServiceError: the log does not contain the quote.
     """
-    lines = [entry for entry in log_entries(settings.quote_log) if _named(entry) == quote_id]
-    quotes = [entry for entry in lines if "quote" in entry]
+    entries = [entry for entry in log_entries(settings.quote_log) if _quote_id(entry) == quote_id]
+    quotes = [entry for entry in entries if "quote" in entry]
     if not quotes:
         files = len(list(settings.quote_log.glob("quotes-*.jsonl")))
-        raise ServiceError(f"No quote of this id in {files} files of the log. Received: {quote_id}")
-    sold = {entry["order"]["event_id"]: entry["order"] for entry in lines if "order" in entry}
-    return Past(quotes[0], list(sold.values()))
+        raise ServiceError(
+            f"No quote has this id in the quote log ({files} files). Received: {quote_id}"
+        )
+    # An order that was logged twice counts once.
+    orders = {entry["order"]["event_id"]: entry["order"] for entry in entries if "order" in entry}
+    return LoggedQuote(quotes[0], list(orders.values()))
 
 
-def decided_anew(entry: Entry, settings: Settings) -> Offer | None:
-    """What the recorded model decides from the logged features; None where nothing was decided.
+def decide_again(entry: Entry, settings: Settings) -> Offer | None:
+    """What the recorded model decides from the logged features.
+
+    None if nothing was decided, because the quote fell back to the list price.
 
     Raises:
-        ServiceError: the bundle that decided is not kept any more.
+        ServiceError: the bundle of the quote has been deleted, or the quote was logged without its
+            terms by an earlier version.
     """
-    if UNDECIDED.intersection(reason["rule"] for reason in entry["quote"]["reasons"]):
+    quote = entry["quote"]
+    if not UNDECIDED.isdisjoint(reason["rule"] for reason in quote["reasons"]):
         return None
     if "terms" not in entry:
         raise ServiceError(
-            "This quote was logged before its terms were, and cannot be decided anew. Received: "
-            f"{entry['quote']['quote_id']}"
+            "An earlier version logged this quote without its terms, so it cannot be decided again."
+            f" Received: {quote['quote_id']}"
         )
     folder = settings.bundles / entry["verdict"]
     if not folder.is_dir():
-        raise ServiceError(f"What decided this quote is not kept any more. Received: {folder}")
+        detail = "The bundle of this quote has been deleted; only the latest are kept."
+        raise ServiceError(f"{detail} Received: {folder}")
     limits = Limits.model_validate(read_json(folder / "bundle.json")["quote"])
-    on = entry["terms"]
-    terms = Terms(on["segment"], on["because"], Arm(on["arm"], on["share"], on["draw"]))
-    return offers([terms], _listings(entry["features"]), limits, _Demand.of(entry, folder))[0]
+    demand = _LoggedDemand.from_entry(entry, folder)
+    return offers([_terms(entry["terms"])], _listings(entry["features"]), limits, demand)[0]
+
+
+def _terms(logged: Entry) -> Terms:
+    arm = Arm(logged["arm"], logged["share"], logged["draw"])
+    return Terms(logged["segment"], logged["because"], arm)
 
 
 @dataclass(frozen=True)
-class _Demand:
-    """The recorded response model, asked about one sku."""
+class _LoggedDemand:
+    """The response model of a logged quote, for its sku; a `DemandRatio`."""
 
-    runtime: Any
+    runtime: ResponseRuntime
     labels: dict[str, str]
 
     @classmethod
-    def of(cls, entry: Entry, folder: Path) -> _Demand:
+    def from_entry(cls, entry: Entry, folder: Path) -> _LoggedDemand:
+        """Load the model, and the labels of the quote's sku, from the folder of a bundle."""
         import pandas as pd
 
         from models.runtime import ResponseRuntime
 
-        book = pd.read_parquet(folder / "price_book.parquet", columns=["sku", "zone", *KIND])
-        of = entry["features"]
-        row = book[(book["sku"] == of["sku"]) & (book["zone"].fillna("all") == of["zone"])].iloc[0]
-        return cls(ResponseRuntime.load(folder), {name: row[name] or "" for name in KIND})
+        book = pd.read_parquet(folder / "price_book.parquet", columns=["sku", "zone", *LABELS])
+        sku, zone = entry["features"]["sku"], entry["features"]["zone"]
+        row = book[(book["sku"] == sku) & (book["zone"].fillna("all") == zone)].iloc[0]
+        return cls(ResponseRuntime.load(folder), {name: row[name] or "" for name in LABELS})
 
-    def __call__(self, listings: Listings, segments: Any, ratios: Any) -> Any:
+    def __call__(self, listings: Listings, segments: Sequence[str], ratios: Floats) -> Floats:
         from models.runtime import Series
 
-        asked = zip(listings.sku, listings.zone, segments, strict=True)
-        series = [Series(sku, zone, segment, **self.labels) for sku, zone, segment in asked]
+        keys = zip(listings.sku, listings.zone, segments, strict=True)
+        series = [Series(sku, zone, segment, **self.labels) for sku, zone, segment in keys]
         return self.runtime.demand_ratio(series, ratios)
 
 
 def _listings(features: Entry) -> Listings:
-    """One row, as it was; what was not known is null in the log."""
-    kinds: dict[str, Any] = {"sku": object, "zone": object, "list_price": np.int64}
-    kinds |= {"cost_assumed": np.bool_, "modelled": np.bool_}
+    """The logged features as listings with one row. A feature that was unknown is null there."""
+    dtypes: dict[str, Any] = {
+        "sku": object,
+        "zone": object,
+        "list_price": np.int64,
+        "cost_assumed": np.bool_,
+        "modelled": np.bool_,
+    }
     return Listings(
         **{
-            name: np.array([np.nan if value is None else value], kinds.get(name, np.float64))
+            name: np.array([np.nan if value is None else value], dtypes.get(name, np.float64))
             for name, value in features.items()
         }
     )
 
 
 def log_entries(folder: Path) -> Iterator[Entry]:
+    """All quotes and orders in the quote log. Truncated lines are skipped."""
     for path in sorted(folder.glob("quotes-*.jsonl")):
         with path.open() as file:
-            yield from filter(None, map(_parsed, file))
+            yield from filter(None, map(_parse, file))
 
 
-def _parsed(line: str) -> Entry | None:
-    """None where a kill or a full disk cut the line short."""
+def _parse(line: str) -> Entry | None:
+    """None for a line that a killed worker or a full disk has truncated."""
     try:
         entry: Entry = json.loads(line)
     except ValueError:
@@ -120,5 +143,5 @@ def _parsed(line: str) -> Entry | None:
     return entry
 
 
-def _named(entry: Entry) -> str:
+def _quote_id(entry: Entry) -> str:
     return str((entry.get("quote") or entry["order"])["quote_id"])

@@ -84,24 +84,24 @@ class Handlers:
         shoppers = ShopperStore(settings)
         shoppers.probe()
         # Each worker writes its own quote log, so that workers never wait for each other.
-        journal = DailyLog(settings.quote_log, "quotes", writer=uuid4().hex[:8])
-        live = LiveFeatures(settings, partial(log_orders, journal), clock)
+        quote_log = DailyLog(settings.quote_log, "quotes", writer=uuid4().hex[:8])
+        live = LiveFeatures(settings, partial(log_orders, quote_log), clock)
         live.start()
         champion = partial(Champion, latest_values=live.windows.values, on_swap=metrics.add_swap)
         quoter = Quoter(
             champion=champion(settings.bundle, packed_bundle=packed_bundle),
             challenger=champion(settings.challenger, unload_when_removed=True),
             shoppers=shoppers,
-            journal=journal,
-            keys=signing_keys,
+            quote_log=quote_log,
+            signing_keys=signing_keys,
             clock=clock,
-            switch=TtlCache(KillSwitch(settings.kill_switch)),
-            count=metrics.add_quotes,
-            unlogged=metrics.add_unlogged,
-            locks=PriceLocks(dropped=metrics.add_dropped_lock),
+            kill_switch=TtlCache(KillSwitch(settings.kill_switch)),
+            count_issued=metrics.add_quotes,
+            count_unlogged=metrics.add_unlogged,
+            locks=PriceLocks(on_drop=metrics.add_dropped_lock),
             windows=live.windows,
         )
-        quoter.keep_up()
+        quoter.catch_up()
         auth = ApiKeyAuth(key_loader(settings), clock)
         return cls(quoter, live, auth, signing_keys, metrics)
 
@@ -156,14 +156,14 @@ class Handlers:
     def _without_unused_zones(self, events: list[Event]) -> list[Event]:
         """The events, without their zones if the shop has the same prices in all zones."""
         champion = self.quoter.champion.in_service
-        if champion is None or not champion.bundle.as_one:
+        if champion is None or not champion.bundle.has_one_zone:
             return events
         return [replace(event, zone=None) for event in events]
 
     def background_tasks(self) -> list[PeriodicTask]:
         """The background tasks, not yet started. None delays another or fails with it."""
         return [
-            PeriodicTask(self.quoter.keep_up, QUOTE_LOG_INTERVAL, QUOTE_LOG_IDLE_INTERVAL),
+            PeriodicTask(self.quoter.catch_up, QUOTE_LOG_INTERVAL, QUOTE_LOG_IDLE_INTERVAL),
             PeriodicTask(self._update_metrics, 0.5),  # /metrics counts a quote within a second
             PeriodicTask(self.quoter.champion.refresh, 1.0),
             PeriodicTask(self.quoter.challenger.refresh, 1.0),
@@ -185,14 +185,14 @@ class Handlers:
         self.quoter.shoppers.close()
 
     def _max_quotes_bytes(self) -> int:
-        return BODY_BYTES * (1 + self.quoter.champion.offers.bundle.about.limits.max_batch)
+        return BODY_BYTES * (1 + self.quoter.champion.offers.bundle.manifest.limits.max_batch)
 
 
-def log_orders(journal: DailyLog, orders: Sequence[Event], at: datetime) -> None:
+def log_orders(quote_log: DailyLog, orders: Sequence[Event], at: datetime) -> None:
     """Write orders that name their quote to the quote log, so that its outcome is known."""
     lines = [b'{"order":%b}\n' % to_json(order) for order in orders]
     try:
-        journal.append(lines, at)
+        quote_log.append(lines, at)
     except OSError as error:
         extra = {"quote_ids": [order.quote_id for order in orders]}
         log.error(

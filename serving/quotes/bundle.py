@@ -1,6 +1,6 @@
-"""The champion as one folder: price book, exported response model, forecast, and the shop's limits.
+"""The champion as one folder: price book, response model, forecast and the shop's limits.
 
-A bundle is immutable once loaded; the service swaps whole bundles, so a quote never mixes two.
+A loaded bundle never changes. The service replaces it as a whole, so no quote mixes two bundles.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from models.runtime import ResponseRuntime, Series
 from pricebook import money
 from pricebook.config import Quote as Limits
 from pricebook.errors import PricebookError, ServiceError
+from pricebook.events import ALL_ZONES
 from pricebook.money import Floats
 from pricebook.pricing.decision import Listings
 from pricebook.pricing.quote import EVERYONE, Terms, offers
@@ -34,9 +35,8 @@ FILES = (
     "response.tflite",
     "response.json",
 )
-ANYWHERE = "all"  # the zone of a shop that prices as one
-GOLDEN = 64  # listings a bundle must quote soundly before it may serve
-MONEY = (
+GOLDEN_QUOTES = 64  # listings that are quoted to check a bundle before it serves
+MONEY_COLUMNS = (
     "reference_price",
     "unit_cost",
     "map_price",
@@ -44,26 +44,36 @@ MONEY = (
     "cannibalised",
     "lowest_30d",
 )
-KIND = ("department", "category", "product_type")
-BOOK = ("sku", "zone", "list_price", "cost_assumed", "modelled", *MONEY, *KIND)
+LABELS = ("department", "category", "product_type")
+COLUMNS = ("sku", "zone", "list_price", "cost_assumed", "modelled", *MONEY_COLUMNS, *LABELS)
 
 Key = tuple[str, str]  # sku, zone
 
 
-class Model(BaseModel):
-    """A model of the pair."""
+class ModelInfo(BaseModel):
+    """A model of the bundle."""
 
     model_config = ConfigDict(coerce_numbers_to_str=True, frozen=True)
 
     version: str
 
 
-class About(BaseModel):
-    """bundle.json."""
+class Manifest(BaseModel):
+    """The contents of bundle.json.
+
+    Attributes:
+        models: the demand and the response model, by these names.
+        as_of: the cut-off of the data.
+        minor_digits: decimal digits of the currency, 2 for USD.
+        grain: the length of a period: day, week or month.
+        horizon: periods that the forecast covers.
+        limits: the shop's limits for quotes (`quote` in params).
+        built_from: the verdict that promoted the models.
+    """
 
     model_config = ConfigDict(coerce_numbers_to_str=True, frozen=True)
 
-    models: dict[str, Model]
+    models: dict[str, ModelInfo]
     as_of: date
     currency: str
     minor_digits: int
@@ -75,7 +85,12 @@ class About(BaseModel):
 
 @dataclass(frozen=True)
 class Forecasts:
-    """Demand at the reference price: `rows[key]` are the steps, in order, of a series."""
+    """Forecasts of demand at the reference price.
+
+    Attributes:
+        rows: for each sku and zone the row numbers of its steps, in the order of time.
+        columns: the table, by column.
+    """
 
     rows: dict[Key, list[int]]
     columns: dict[str, list[Any]]
@@ -83,19 +98,28 @@ class Forecasts:
 
 @dataclass(frozen=True)
 class Bundle:
-    """A loaded champion. `rows[sku, zone]` is a row of the listings and of `kinds`."""
+    """A loaded bundle.
 
-    about: About
+    Attributes:
+        listings: the price book.
+        labels: department, category and product type of each row of the price book.
+        rows: the row number of each sku and zone.
+    """
+
+    manifest: Manifest
     listings: Listings
-    kinds: dict[str, list[str]]
+    labels: dict[str, list[str]]
     rows: dict[Key, int]
     forecasts: Forecasts
     runtime: ResponseRuntime
 
     def row(self, sku: str, zone: str | None) -> int | None:
-        """The row of a sku in its zone, or in the shop as one; None where it is not listed."""
-        found = self.rows.get((sku, zone or ANYWHERE))
-        return self.rows.get((sku, ANYWHERE)) if found is None else found
+        """The row number of a sku in a zone; None if it is not listed.
+
+        A sku without prices by zone has one row, which is valid in every zone.
+        """
+        row = self.rows.get((sku, zone or ALL_ZONES))
+        return self.rows.get((sku, ALL_ZONES)) if row is None else row
 
     @cached_property
     def places(self) -> list[Key]:
@@ -103,37 +127,46 @@ class Bundle:
         return list(zip(self.listings.sku.tolist(), self.listings.zone.tolist(), strict=True))
 
     @cached_property
-    def as_one(self) -> bool:
-        """Whether the shop prices as one, whatever the zone."""
-        return set(self.listings.zone.tolist()) <= {ANYWHERE}
+    def has_one_zone(self) -> bool:
+        """Whether the shop has the same prices in all zones."""
+        return set(self.listings.zone.tolist()) <= {ALL_ZONES}
 
     def zones(self, sku: str) -> list[str]:
+        """The zones in which a sku is listed, sorted."""
         return sorted(self.listings.zone[self.listings.sku == sku].tolist())
 
     def series(self, sku: str, zone: str, segment: str) -> Series:
+        """The input of the response model for a listed sku.
+
+        Raises:
+            KeyError: the sku is not listed in this zone.
+        """
         row = self.rows[sku, zone]
         return Series(
-            sku=sku, zone=zone, segment=segment, **{name: self.kinds[name][row] for name in KIND}
+            sku=sku, zone=zone, segment=segment, **{name: self.labels[name][row] for name in LABELS}
         )
 
     def demand(self, listings: Listings, segments: Sequence[str], ratios: Floats) -> Floats:
-        """Demand (n, k) over demand at the reference price; a `DemandRatio`."""
-        asked = zip(listings.sku, listings.zone, segments, strict=True)
-        return self.runtime.demand_ratio([self.series(*one) for one in asked], ratios)
+        """Demand relative to demand at the reference price; a `DemandRatio`.
+
+        `ratios` are prices divided by the reference price, of shape (n, k), like the result.
+        """
+        keys = zip(listings.sku, listings.zone, segments, strict=True)
+        return self.runtime.demand_ratio([self.series(*key) for key in keys], ratios)
 
 
 def load(folder: Path) -> Bundle:
-    """Read a bundle.
+    """Read a bundle from its folder.
 
     Raises:
-        ServiceError: a file is missing or unreadable, or a price is not above zero; names it.
+        ServiceError: a file is missing or unreadable, or a list price is not above zero.
     """
     for name in FILES:
         if not (folder / name).is_file():
             raise ServiceError(f"The bundle lacks {name}. Received: {folder}")
     try:
-        about = About.model_validate(json.loads((folder / "bundle.json").read_text()))
-        book = _read(folder / "price_book.parquet", list(BOOK))
+        manifest = Manifest.model_validate(json.loads((folder / "bundle.json").read_text()))
+        book = _read(folder / "price_book.parquet", list(COLUMNS))
         forecasts = _forecasts(_read(folder / "forecast.parquet"))
         runtime = ResponseRuntime.load(folder)
         listings = _listings(book)
@@ -142,14 +175,14 @@ def load(folder: Path) -> Bundle:
     if (listings.list_price <= 0).any():
         sku = listings.sku[listings.list_price <= 0][0]
         raise ServiceError(f"price_book.parquet: list_price of {sku} is not above zero.")
-    pa.default_memory_pool().release_unused()
-    kinds = {name: _labels(book[name]) for name in KIND}
+    pa.default_memory_pool().release_unused()  # return the memory of the tables to the system
+    labels = {name: _strings(book[name]) for name in LABELS}
     rows = {key: row for row, key in enumerate(zip(listings.sku, listings.zone, strict=True))}
-    return Bundle(about, listings, kinds, rows, forecasts, runtime)
+    return Bundle(manifest, listings, labels, rows, forecasts, runtime)
 
 
 def _read(path: Path, columns: list[str] | None = None) -> pa.Table:
-    """A Parquet file on one thread, which keeps the worker small."""
+    """Read a Parquet file. One thread needs less memory, which the worker would keep."""
     with pq.ParquetFile(path) as file:
         return file.read(columns, use_threads=False)
 
@@ -157,23 +190,23 @@ def _read(path: Path, columns: list[str] | None = None) -> pa.Table:
 def _listings(book: pa.Table) -> Listings:
     return Listings(
         sku=np.array(book["sku"].to_pylist(), dtype=object),
-        zone=np.array(_labels(book["zone"]), dtype=object),
+        zone=np.array(_strings(book["zone"]), dtype=object),
         list_price=book["list_price"].to_numpy().astype(np.int64),
         cost_assumed=book["cost_assumed"].to_numpy().astype(np.bool_),
         modelled=book["modelled"].to_numpy().astype(np.bool_),
-        **{name: _floats(book[name]) for name in MONEY},
+        **{name: _floats(book[name]) for name in MONEY_COLUMNS},
     )
 
 
 def _floats(column: pa.ChunkedArray) -> Floats:
-    """Numbers, NaN where null."""
+    """A numeric column; null becomes NaN."""
     filled = column.cast(pa.float64()).fill_null(float("nan"))
     return np.asarray(filled.to_numpy(), dtype=np.float64)
 
 
-def _labels(column: pa.ChunkedArray) -> list[str]:
-    """Strings, "" where null; equal ones are one object, for there are few and many rows."""
-    return [sys.intern(label or "") for label in column.to_pylist()]
+def _strings(column: pa.ChunkedArray) -> list[str]:
+    """A text column; null becomes "". Equal strings share one object, which saves memory."""
+    return [sys.intern(text or "") for text in column.to_pylist()]
 
 
 def _forecasts(table: pa.Table) -> Forecasts:
@@ -185,23 +218,34 @@ def _forecasts(table: pa.Table) -> Forecasts:
 
 
 def check(bundle: Bundle) -> None:
-    """Quote a spread of modelled skus and see that every quote is sound.
+    """Quote a sample of modelled skus, and check that every quote satisfies the bounds.
 
     Raises:
-        ServiceError: demand rises with price or is not a number, a quote breaks a bound, or no
-            sku could be repriced although some are modelled; the bundle must not serve.
+        ServiceError: the bundle must not serve, because predicted demand rises with the price or is
+            not a number, or a price is not a rung between floor and list price.
     """
     modelled = np.flatnonzero(bundle.listings.modelled)
-    if not modelled.size:
-        return
-    spread = np.unique(np.linspace(0, modelled.size - 1, GOLDEN).astype(int))
-    some = bundle.listings.take(modelled[spread])
-    ratios = np.tile(np.linspace(0.7, 1.1, 9), (len(some), 1))
-    demand = bundle.demand(some, [EVERYONE] * len(some), ratios)
-    if not np.isfinite(demand).all() or (np.diff(demand) > 1e-5 * demand[:, 1:]).any():
-        raise ServiceError("The response model says that demand rises with price, or nothing.")
-    for offer in offers([Terms()] * len(some), some, bundle.about.limits, bundle.demand):
+    if modelled.size:
+        evenly = np.unique(np.linspace(0, modelled.size - 1, GOLDEN_QUOTES).astype(int))
+        sample = bundle.listings.take(modelled[evenly])
+        _check_demand(bundle, sample)
+        _check_prices(bundle, sample)
+
+
+def _check_demand(bundle: Bundle, sample: Listings) -> None:
+    ratios = np.tile(np.linspace(0.7, 1.1, 9), (len(sample), 1))
+    demand = bundle.demand(sample, [EVERYONE] * len(sample), ratios)
+    if not np.isfinite(demand).all():
+        raise ServiceError("The response model predicts a demand that is not a number.")
+    # The tolerance allows for the rounding of the 32-bit floats in the exported model.
+    if (np.diff(demand) > 1e-5 * demand[:, 1:]).any():
+        raise ServiceError("The response model predicts a demand that rises with the price.")
+
+
+def _check_prices(bundle: Bundle, sample: Listings) -> None:
+    limits = bundle.manifest.limits
+    for offer in offers([Terms()] * len(sample), sample, limits, bundle.demand):
         lowest = min(offer.floor or 0, offer.list_price)
-        rungs = money.rungs(offer.list_price, bundle.about.limits.endings)
+        rungs = money.rungs(offer.list_price, limits.endings)
         if not lowest <= offer.price <= offer.list_price or offer.price not in rungs:
-            raise ServiceError(f"A golden quote is unsound. Received: {offer}")
+            raise ServiceError(f"A golden quote breaks a bound. Received: {offer}")

@@ -1,4 +1,4 @@
-"""Forecasts over HTTP: demand for a sku over the horizon, also at another price."""
+"""`POST /forecast`: the demand for a sku over the horizon, also at another price (a what-if)."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ from pricebook.pricing.quote import EVERYONE
 from serving.http.errors import RequestError
 from serving.http.schemas import ForecastRequest
 from serving.quotes.bundle import Bundle
-from serving.quotes.lookup import rows_of
+from serving.quotes.lookup import find_rows
 
 Reply = dict[str, Any]
 
 
-def forecast(bundle: Bundle, asked: ForecastRequest) -> Reply:
-    """Demand for a sku over the horizon, at its reference price or the asked one.
+def forecast(bundle: Bundle, request: ForecastRequest) -> Reply:
+    """The demand for a sku over the horizon, at its reference price or at the requested price.
 
     Raises:
-        RequestError: the sku is not listed or has no forecast (404), or the horizon is too far (422).
+        RequestError: 404, the sku is not listed or has no forecast; 422, the horizon is longer than
+            the forecast.
     """
-    (row,) = rows_of(bundle, [asked])
-    sku, zone = bundle.listings.sku[row], bundle.listings.zone[row]
-    steps = bundle.forecasts.rows.get((sku, zone))
+    (row,) = find_rows(bundle, [request])
+    steps = bundle.forecasts.rows.get(bundle.places[row])
     if not steps:
-        detail = "This sku sells too little to be forecast."
-        raise RequestError(404, "no_forecast", detail, asked.sku)
-    horizon = asked.horizon or len(steps)
+        detail = "This sku has no forecast, because it sells too little."
+        raise RequestError(404, "no_forecast", detail, request.sku)
+    horizon = request.horizon or len(steps)
     if horizon > len(steps):
         detail = f"horizon: the forecast has {len(steps)} steps."
         raise RequestError(422, "invalid_body", detail, horizon)
-    return _forecast(bundle, row, steps[:horizon], asked.price)
+    return _reply(bundle, row, steps[:horizon], request.price)
 
 
-def _forecast(bundle: Bundle, row: int, steps: Sequence[int], price: int | None) -> Reply:
+def _reply(bundle: Bundle, row: int, steps: Sequence[int], price: int | None) -> Reply:
     columns = bundle.forecasts.columns
-    sku, zone = bundle.listings.sku[row], bundle.listings.zone[row]
+    sku, zone = bundle.places[row]
     reference = float(columns["reference_price"][steps[0]])
     ratio = 1.0
     if price is not None:
@@ -47,8 +47,8 @@ def _forecast(bundle: Bundle, row: int, steps: Sequence[int], price: int | None)
     return {
         "sku": sku,
         "zone": zone,
-        "currency": bundle.about.currency,
-        "grain": bundle.about.grain,
+        "currency": bundle.manifest.currency,
+        "grain": bundle.manifest.grain,
         "price": price or round(reference),
         "reference_price": round(reference),
         "list_price": list_price,
@@ -56,7 +56,7 @@ def _forecast(bundle: Bundle, row: int, steps: Sequence[int], price: int | None)
         "notes": _notes(price, list_price),
         "steps": [_step(columns, step, ratio) for step in steps],
         "model_name": "demand",
-        "model_version": bundle.about.models["demand"].version,
+        "model_version": bundle.manifest.models["demand"].version,
     }
 
 
@@ -64,15 +64,15 @@ def _notes(price: int | None, list_price: int) -> list[str]:
     if price is None:
         return ["at the reference price, with no promotion planned"]
     if price > list_price:
-        return ["a what-if above the list price: no shopper is ever quoted it"]
-    return ["a what-if: demand at the reference price, times the response to this one"]
+        return ["a what-if above the list price; no quote is ever above the list price"]
+    return ["a what-if: demand at the reference price, times the predicted response to this price"]
 
 
-def _step(columns: Mapping[str, list[Any]], step: int, ratio: float) -> Reply:
+def _step(columns: Mapping[str, list[Any]], row: int, ratio: float) -> Reply:
     names = sorted(name for name in columns if name[0] == "q" and name[1:].isdigit())
     return {
-        "step": columns["step"][step],
-        "period": columns["period"][step],
-        "mean": columns["mean"][step] * ratio,
-        "quantiles": {name: columns[name][step] * ratio for name in names},
+        "step": columns["step"][row],
+        "period": columns["period"][row],
+        "mean": columns["mean"][row] * ratio,
+        "quantiles": {name: columns[name][row] * ratio for name in names},
     }

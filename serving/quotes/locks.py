@@ -1,8 +1,7 @@
-"""What a shopper was quoted stands until it expires: who holds which quote, in memory."""
+"""In-memory price locks: a shopper's quote stays valid until it expires."""
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
@@ -11,121 +10,119 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import NamedTuple
 
-from pydantic_core import from_json, to_json
+from pydantic_core import to_json
 
-from serving.quotes.offers import FALLBACKS, RenderedOffer, remade
+from serving.quotes.offers import RenderedOffer
 
-log = logging.getLogger("pricebook.locks")
+MAX_LOCKS = 100_000  # more than the named shoppers that request a price within a quote's validity
 
-ENDS = ("issued", "expires")
-
-MOST = 100_000  # quotes held; a shop has fewer named shoppers asking within a quote's life
-
-Key = tuple[str, str, str, bool | None]  # customer_id, sku, zone, the consent asked with
+Key = tuple[str, str, str, bool | None]  # customer_id, sku, zone, consent of the request
 
 
 @dataclass(frozen=True, slots=True)
 class Validity:
-    """From when to when quotes stand, to the second, and how that is told and signed in JSON.
+    """When quotes were issued and when they expire, in whole seconds, and the same as JSON.
 
-    It is one for all that are given in a second, for there are many.
+    All quotes of a second share one object, which saves memory and rendering the JSON again.
+
+    Attributes:
+        json: the two fields of the reply, without braces.
+        signed_json: the two values of the signed array, without brackets.
     """
 
     issued_at: datetime
     expires_at: datetime
-    told: bytes
-    signed: bytes
+    json: bytes
+    signed_json: bytes
 
     @classmethod
-    def of(cls, now: datetime, seconds: int) -> Validity:
-        return _life(int(now.timestamp()), seconds)
-
-
-class LockedQuote(NamedTuple):
-    """A quote as given, without its signature."""
-
-    quote_id: bytes
-    ready: RenderedOffer
-    life: Validity
+    def from_instant(cls, now: datetime, ttl_seconds: int) -> Validity:
+        """The validity of a quote that is issued now."""
+        return _validity(int(now.timestamp()), ttl_seconds)
 
 
 @lru_cache(maxsize=1024)
-def _life(second: int, seconds: int) -> Validity:
-    issued_at, expires_at = (datetime.fromtimestamp(at, UTC) for at in (second, second + seconds))
+def _validity(second: int, ttl_seconds: int) -> Validity:
+    issued_at = datetime.fromtimestamp(second, UTC)
+    expires_at = datetime.fromtimestamp(second + ttl_seconds, UTC)
     issued, expires = to_json(issued_at), to_json(expires_at)
-    told = b'"issued_at":%b,"expires_at":%b' % (issued, expires)
-    return Validity(issued_at, expires_at, told, b"%b,%b" % (issued, expires))
+    fields = b'"issued_at":%b,"expires_at":%b' % (issued, expires)
+    return Validity(issued_at, expires_at, fields, b"%b,%b" % (issued, expires))
 
 
-def learnt(line: bytes, now: datetime) -> tuple[Key, LockedQuote] | None:
-    """What a line of the quote log says a named shopper holds; None where it is nothing now.
+class LockedQuote(NamedTuple):
+    """An issued quote without its signature. The reply is signed again whenever it is sent."""
 
-    The log of another worker, or of one that was killed, so that a shopper is told the same by all.
-    """
-    if line.startswith(b'{"order"') or b'"customer_id":null' in line:
-        return None
-    try:
-        entry = from_json(line)
-        quote, shopper = entry["quote"], entry["shopper"]
-        issued_at, expires_at = (datetime.fromisoformat(quote.pop(f"{end}_at")) for end in ENDS)
-        life = Validity.of(issued_at, round((expires_at - issued_at).total_seconds()))
-        if now >= life.expires_at or FALLBACKS.intersection(r["rule"] for r in quote["reasons"]):
-            return None
-        key = (shopper["customer_id"], quote["sku"], quote["zone"], shopper["asked"])
-        return key, LockedQuote(quote.pop("quote_id").encode(), remade(quote), life)
-    except (ValueError, KeyError, TypeError) as error:
-        why = type(error).__name__  # the line itself may name a shopper
-        log.error("A line of the quote log is not a quote (%s). Received: %d bytes", why, len(line))
-        return None
+    quote_id: bytes
+    offer: RenderedOffer
+    validity: Validity
+
+    @property
+    def json(self) -> bytes:
+        """The quote's id, issued_at and expires_at as JSON fields, without braces."""
+        return b'"quote_id":"%b",%b' % (self.quote_id, self.validity.json)
 
 
 class PriceLocks:
-    """Quotes in the order they were given; the oldest are let go when there are too many.
+    """The valid quotes of named shoppers, in the order they were added.
 
-    Requests and the watch, which learns from other workers, hold quotes in threads of their own.
+    At most `max_locks` are held. If there are more, the oldest are dropped before they expire, and
+    `on_drop` is called for each of them.
+
+    Two threads write: the event loop's, when it issues quotes, and the background thread that reads
+    the quotes of other workers. They take turns by a lock. Requests read without it, because
+    reading one key of a dict is atomic.
     """
 
-    def __init__(self, most: int = MOST, dropped: Callable[[], None] = lambda: None) -> None:
-        self._held = OrderedDict[Key, LockedQuote]()
-        self._most, self._dropped = most, dropped
-        self._changing = threading.Lock()
+    def __init__(
+        self, max_locks: int = MAX_LOCKS, on_drop: Callable[[], None] = lambda: None
+    ) -> None:
+        self._quotes = OrderedDict[Key, LockedQuote]()
+        self._max_locks, self._on_drop = max_locks, on_drop
+        self._write_lock = threading.Lock()
 
     def __len__(self) -> int:
-        return len(self._held)
+        return len(self._quotes)
 
-    def held(self, key: Key | None, now: datetime) -> LockedQuote | None:
-        """The quote that still stands, or None; there is none for who has no name."""
-        held = self._held.get(key) if key is not None else None
-        return held if held is not None and now < held.life.expires_at else None
+    def get(self, key: Key | None, now: datetime) -> LockedQuote | None:
+        """The valid quote of a key, or None. An anonymous shopper has no key and no price lock."""
+        quote = self._quotes.get(key) if key is not None else None
+        return quote if quote is not None and now < quote.validity.expires_at else None
 
-    def hold(self, given: Iterable[tuple[Key | None, LockedQuote]]) -> None:
-        with self._changing:
-            for key, held in given:
+    def add(self, quotes: Iterable[tuple[Key | None, LockedQuote]]) -> None:
+        """Lock quotes that were issued now. They replace earlier quotes of the same key."""
+        with self._write_lock:
+            for key, quote in quotes:
                 if key is not None:
-                    self._held[key] = held
-                    self._held.move_to_end(key)
-                    self._let_go(held.life.issued_at)
+                    self._quotes[key] = quote
+                    self._quotes.move_to_end(key)
+                    self._drop_oldest(quote.validity.issued_at)
 
-    def learn(self, key: Key, held: LockedQuote, now: datetime) -> None:
-        """Hold what another worker gave, unless an earlier one stands: so all come to agree.
+    def merge(self, key: Key, quote: LockedQuote, now: datetime) -> None:
+        """Lock a quote that another worker issued, unless an earlier one is valid.
 
-        Of the same second that with the lower id is: ids begin with the instant.
+        Of two quotes of the same second the one with the lower id is earlier. Every worker applies
+        this rule to the same quotes, so all end up with the same one.
         """
-        standing = self.held(key, now)
-        if standing is None or _order(held) < _order(standing):
-            self.hold([(key, held)])
+        current = self.get(key, now)
+        if current is None or _order(quote) < _order(current):
+            self.add([(key, quote)])
 
-    def _let_go(self, now: datetime) -> None:
-        """The two oldest at most, so that no request pays for many."""
+    def _drop_oldest(self, now: datetime) -> None:
+        """Drop up to two quotes that have expired or are too many.
+
+        Each added quote drops at most two. So the number shrinks over time, and no request has to
+        wait while thousands of quotes that expired together are dropped.
+        """
         for _ in range(2):
-            oldest = next(iter(self._held.values()))
-            expired = oldest.life.expires_at <= now
-            if not expired and len(self._held) <= self._most:
+            oldest = next(iter(self._quotes.values()))
+            expired = oldest.validity.expires_at <= now
+            if not expired and len(self._quotes) <= self._max_locks:
                 return
             if not expired:
-                self._dropped()
-            self._held.popitem(last=False)
+                self._on_drop()
+            self._quotes.popitem(last=False)
 
 
-def _order(held: LockedQuote) -> tuple[datetime, bytes]:
-    return held.life.issued_at, held.quote_id
+def _order(quote: LockedQuote) -> tuple[datetime, bytes]:
+    return quote.validity.issued_at, quote.quote_id

@@ -95,8 +95,8 @@ class Champion:
         self.in_service, self.problem = Offers(bundle, self._latest_values), ""
         tune_process()
         self._on_swap("served")
-        versions = {name: model.version for name, model in bundle.about.models.items()}
-        log.info("Serving %s of %s from %s.", versions, bundle.about.as_of, folder)
+        versions = {name: model.version for name, model in bundle.manifest.models.items()}
+        log.info("Serving %s of %s from %s.", versions, bundle.manifest.as_of, folder)
         return True
 
 
