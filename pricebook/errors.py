@@ -8,6 +8,7 @@ PricebookError
 ├── TrainingError          training data, a loss, a forecast or a metric is not a usable number
 ├── LeakageError           a feature from the future reached a training row
 ├── LineageError           data on disk is not the data that was recorded
+├── DamagedFile            a file that Pricebook wrote cannot be read back
 ├── LedgerError            an alert, verdict or key does not exist, or the ledger cannot be opened
 ├── RegistryError          a model version or alias does not exist
 ├── ServiceError           a server could not be started, reached or stopped
@@ -47,6 +48,10 @@ class LeakageError(PricebookError):
 
 class LineageError(PricebookError):
     """Data on disk is not the data that was recorded."""
+
+
+class DamagedFile(PricebookError):
+    """A file that Pricebook wrote cannot be read back: it was cut short or edited."""
 
 
 class LedgerError(PricebookError):

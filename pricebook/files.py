@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from pricebook.errors import DamagedFile
+
 
 def _temporary_path(path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -57,4 +59,14 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    return json.loads(path.read_text())
+    """Read a JSON file.
+
+    Raises:
+        DamagedFile: the file is not JSON.
+    """
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:
+        raise DamagedFile(
+            f"{path} is damaged. Delete it, then run the stage that writes it. Received: {error}"
+        ) from None

@@ -15,7 +15,7 @@ from typing import Any
 
 from cli.servers.processes import Process
 from pricebook.config import Settings
-from pricebook.errors import ServiceError
+from pricebook.errors import DamagedFile, ServiceError
 from pricebook.files import read_json, write_json
 
 
@@ -54,7 +54,7 @@ def load_servers(settings: Settings) -> dict[str, Server]:
         return {}
     try:
         return {name: _server(name, entry) for name, entry in read_json(path).items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (DamagedFile, KeyError, TypeError, AttributeError) as error:
         raise ServiceError(
             f"{path} is damaged. Stop the servers of this home by hand, then delete the file. "
             f"Received: {error!r}"
