@@ -11,6 +11,8 @@ from datetime import datetime
 
 from pydantic_core import from_json
 
+from serving.http.schemas import QuoteRequest
+from serving.quotes.batch import KnownShopper
 from serving.quotes.locks import Key, LockedQuote, Validity
 from serving.quotes.offers import FALLBACKS, from_log
 
@@ -18,20 +20,23 @@ log = logging.getLogger("pricebook.locks")
 
 
 def log_line(
-    quote: LockedQuote, quantity: int, shopper: bytes, shadow_price: int | None, live: bytes
+    quote: LockedQuote,
+    request: QuoteRequest,
+    shopper: KnownShopper,
+    shadow_price: int | None,
+    live: bytes,
 ) -> bytes:
     """The line of a new quote.
 
     Args:
-        shopper: the shopper as JSON.
         shadow_price: what the challenger would have quoted; None if it was not asked.
         live: the live features of the sku and the shopper as JSON.
     """
     offer, shadow = quote.offer, b"null" if shadow_price is None else b"%d" % shadow_price
     # `log_json` closes the object of the quote.
     fields = b"%b,%b,%b" % (quote.json, offer.public_json, offer.log_json)
-    request = b'"shopper":%b,"quantity":%d' % (shopper, quantity)
-    return b'{"quote":{%b,%b,"shadow":%b,"heard":%b}\n' % (fields, request, shadow, live)
+    context = b'"shopper":%b,"quantity":%d' % (shopper.json, request.quantity)
+    return b'{"quote":{%b,%b,"shadow":%b,"heard":%b}\n' % (fields, context, shadow, live)
 
 
 def read_lock(line: bytes, now: datetime) -> tuple[Key, LockedQuote] | None:

@@ -191,9 +191,7 @@ class Quoter:
     ) -> None:
         """Write the quotes to the quote log. If the disk refuses them, they are sent anyway."""
         live = self._live_features(bundle, batch)
-        quantities = [req.quantity for req in batch.requests]
-        shoppers = [known.json for known in batch.shoppers]
-        lines = map(log_line, quotes, quantities, shoppers, shadow_prices, live)
+        lines = map(log_line, quotes, batch.requests, batch.shoppers, shadow_prices, live)
         try:
             self.quote_log.append(lines, batch.now)
         except OSError as error:
