@@ -3,7 +3,7 @@
     python examples/corner_shop/make.py [folder]
 
 Writes the files that params.yaml in this folder describes. Each has a different format, as exports
-of real shops do, and some rows are bad on purpose (`_add_bad_rows`). The seed is fixed, so every run
+of real shops do. Some rows are bad on purpose (`_add_bad_rows`). The seed is fixed, so every run
 writes the same files.
 """
 
