@@ -49,7 +49,7 @@ class MadeUpShop:
         rows = keys.to_frame(index=False)
         promoted = random.random(len(rows)) < 0.2
         ratio = np.where(promoted, DISCOUNT, 1.0) * random.lognormal(0, 0.06, len(rows))
-        season = 1 + 0.15 * np.sin(2 * np.pi * rows["period"] * self.days / 91)
+        season = 1 + 0.05 * np.sin(2 * np.pi * rows["period"] * self.days / 91)
         lift = np.where(promoted, PROMOTION_LIFT, 1.0)
         mean = (6 + rows["sku"]) * season * lift * ratio**ELASTICITY
         price = np.rint((300 + 40 * rows["sku"]) * ratio).astype(int)
