@@ -50,11 +50,11 @@ def show(
     if offer is None:
         console.print("No model decided this price; it is the list price.")
         return
-    result = f"Decided again with the models of {logged.entry['verdict']}: {offer.price}"
+    result = f"Decided again by {logged.entry['verdict']}: {offer.price}"
     if offer.price != price:
-        console.print(f"{result}, not {price}.")
+        console.print(f"{result}, not {price}.", soft_wrap=True)
         raise typer.Exit(1)
-    console.print(f"{result}, the same.")
+    console.print(f"{result}, the same.", soft_wrap=True)
 
 
 def _table(logged: LoggedQuote) -> Table:
