@@ -158,9 +158,9 @@ class Quoter:
     ) -> list[RenderedOffer]:
         """Offers of the champion; in the canary arm those of the challenger if it lists the sku."""
         rendered = offers.get(rows, terms)
-        for position, (row, row_terms) in enumerate(zip(rows, terms, strict=True)):
+        for position, row_terms in enumerate(terms):
             if row_terms.arm.name == CANARY:
-                offer = self._challenger_offer(offers.bundle, row, row_terms)
+                offer = self._challenger_offer(offers.bundle, rows[position], row_terms)
                 rendered[position] = offer or rendered[position]
         return rendered
 
