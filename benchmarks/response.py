@@ -24,10 +24,16 @@ from numpy.typing import NDArray
 from benchmarks.panel import benchmark_panel
 from benchmarks.report import Bar, Plot, print_result, write_result
 from benchmarks.simulated import SimulatedShop, simulate_shop
-from models.response.controls import coded, controls, log_price, means, usable
-from models.response.evidence import evidence
+from models.response.controls import (
+    control_columns,
+    group_means,
+    log_price,
+    usable_rows,
+    with_series_codes,
+)
 from models.response.model import ResponseModel, fit
-from models.response.residuals import residuals
+from models.response.residuals import residualise
+from models.response.slopes import series_slopes
 from pricebook.config import Response
 
 Floats = NDArray[np.float64]
@@ -69,14 +75,14 @@ class Rows:
 
 def rows(panel: pd.DataFrame) -> Rows:
     """Prepare a panel for the other methods."""
-    sold = usable(coded(panel)).query("units > 0")
+    sold = usable_rows(with_series_codes(panel)).query("units > 0")
     sku = np.asarray(pd.factorize(sold["series"], sort=True)[0], np.int64)
     period = np.asarray(pd.factorize(sold["period"], sort=True)[0], np.int64)
     logs = np.column_stack([np.log(sold["units"].to_numpy(float)), log_price(sold)])
     stock = sold[["on_hand_share"]].to_numpy(float)
-    columns = np.hstack([controls(sold, promotions=True, rivals=True), stock])
+    columns = np.hstack([control_columns(sold, promotions=True, rivals=True), stock])
     within = np.hstack([logs, columns])
-    within = within - means(within, sku)
+    within = within - group_means(within, sku)
     category = np.asarray(pd.factorize(sold["category"], sort=True)[0], np.int64)
     block = period * STRETCHES // (period.max() + 1) % FOLDS
     return Rows(within[:, 0], within[:, 1], _scaled(within[:, 2:]), category, sku, block)
@@ -143,7 +149,7 @@ def least_squares(panel: pd.DataFrame, columns: tuple[str, ...] = ()) -> float:
     within = np.hstack([logs, sold[list(columns)].to_numpy(float)])
     for _ in range(50):
         for group in groups:
-            within = within - means(within, group)
+            within = within - group_means(within, group)
     return float(np.linalg.lstsq(within[:, 1:], within[:, 0], rcond=None)[0][0])
 
 
@@ -266,9 +272,9 @@ def _by_sku(model: ResponseModel) -> pd.Series:
 
 def _slopes(panel: pd.DataFrame) -> pd.Series:
     """The unshrunk elasticity of each sku that has one."""
-    data, spec = usable(coded(panel)), Response()
-    slopes = evidence(
-        residuals(data, spec.folds), int(data["series"].max()) + 1, spec.min_sales_periods
+    data, spec = usable_rows(with_series_codes(panel)), Response()
+    slopes = series_slopes(
+        residualise(data, spec.folds), int(data["series"].max()) + 1, spec.min_sales_periods
     )
     skus = data.drop_duplicates("series").set_index("series")["sku"]
     slope = pd.Series(slopes.slope).where(slopes.precision > 0).reindex(skus.index)

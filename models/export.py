@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 
 from models.export_check import DEMAND, KEY, price_ratios, series_of
-from models.response import network
-from models.response.model import ResponseModel, Tables
+from models.response.model import ResponseModel
+from models.response.network import predict
 from models.response.segments import EVERYONE
 from models.response.shrinkage import LEVELS
+from models.response.tables import Tables
 from models.runtime import FORMAT, MODEL, TABLES, Vocabulary
 
 
@@ -24,7 +25,7 @@ def export(model: ResponseModel, directory: Path) -> None:
     never sees the files of two models.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    model.keras.export(str(directory / MODEL), format="litert", verbose=False)
+    model.network.export(str(directory / MODEL), format="litert", verbose=False)
     tables = {**_lookup(model.tables), "elasticities": _elasticities(model)}
     (directory / TABLES).write_text(json.dumps(tables))
 
@@ -67,6 +68,6 @@ def keras_outputs(model: ResponseModel) -> pd.DataFrame:
     rows = [(sku, zone, segment) for segment in names for sku, zone in keys]
     frame = pd.DataFrame(rows, columns=KEY)
     indices = Vocabulary(_lookup(model.tables)).indices(series_of(frame))
-    demand, elasticity = network.predict(model.keras, indices, price_ratios(len(rows)))
+    demand, elasticity = predict(model.network, indices, price_ratios(len(rows)))
     ratios = pd.DataFrame(demand.astype(np.float32), columns=DEMAND)
     return pd.concat([frame.assign(elasticity=elasticity), ratios], axis=1)

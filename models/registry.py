@@ -12,7 +12,8 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -123,7 +124,8 @@ class Registry:
                 signature=self._mlflow.models.infer_signature(example, output),
                 pip_requirements=["pricebook[pipelines]"],
             )
-        return str(self._mlflow.register_model(logged.model_uri, name).version)
+        with redirect_stderr(StringIO()):  # it prints what the caller logs
+            return str(self._mlflow.register_model(logged.model_uri, name).version)
 
     def newest(self, name: str) -> str:
         """The newest version of a model."""

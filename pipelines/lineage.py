@@ -93,6 +93,7 @@ def restore(version: str, folder: Path, settings: Settings) -> None:
 def _repo(settings: Settings) -> Any:
     from dvc.repo import Repo
 
+    logging.getLogger("dvc").setLevel(logging.WARNING)  # it prints that it made a repository
     home = settings.home.resolve()
     if (home / ".dvc").exists():
         return Repo(str(home))

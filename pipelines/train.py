@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("pricebook.train")
 
 LOGGED_EPOCHS = 20  # about how many epochs of a training are logged
-PERIOD, SEGMENT, CROSS = (["sku", "zone", last] for last in ("period", "segment", "rival"))
+SEGMENT, CROSS = ["sku", "zone", "segment"], ["sku", "zone", "rival"]
 OnEpoch = Callable[[int, dict[str, float]], None]
 
 
@@ -144,7 +144,6 @@ def _record_predictions(
         return
     task = predictions.ForecastTask.from_home(as_of, params, settings)
     forecasts = predictions.forecast(saved, task)
-    finite.check_table("forecast", forecasts.next_horizon.drop(columns="reference_price"), PERIOD)
     forecasts.write(folder / "own", task)
     _record_champion(folder, task, settings)
 
@@ -185,7 +184,6 @@ def _fit_demand(as_of: date, params: Params, settings: Settings, on_epoch: OnEpo
     model = demand.fit(held.history, spec.demand, spec.horizon, spec.seed, on_epoch)
     finite.check_weights("demand", model.network)
     forecast = model.forecast(held.history, held.planned)
-    finite.check_table("forecast", forecast, PERIOD)
     return Fitted(
         model,
         holdout.demand_metrics(forecast, held, spec.demand.max_series),
@@ -210,7 +208,7 @@ def _fit_response(as_of: date, params: Params, settings: Settings, on_epoch: OnE
     segments["period"] = pd.to_datetime(segments["period"])
     segments = segments[segments["period"] < pd.Timestamp(held.start)]
     model = response.fit(held.history, segments, spec.response, spec.seed, on_epoch)
-    finite.check_weights("response", model.keras)
+    finite.check_weights("response", model.network)
     elasticities = model.elasticities()
     finite.check_table("elasticity", elasticities, SEGMENT)
     finite.check_table("cross elasticity", model.cross(), CROSS)

@@ -1,4 +1,4 @@
-"""A shop's home on a small real slice, built once: through the real stages, down to a champion."""
+"""Homes that many tests share: a small part of the default shop, and a made-up kiosk."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ AS_OF = date(2018, 1, 1)
 SKUS, ZONES, WEEKS, ELASTICITY = 8, ("north", "south"), 60, -2.0
 
 
-CHAMPION_FILES = {"test_champion.py", "test_gate.py", "test_replay.py", "test_reproduce.py"}
+CHAMPION_FILES = {
+    *("test_champion.py", "test_gate.py", "test_predictions.py", "test_replay.py"),
+    "test_reproduce.py",
+}
 
 
 class ByFixture(LoadFileScheduling):
@@ -42,13 +45,13 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFixture:
 
 @pytest.fixture(scope="session")
 def params() -> Params:
-    """The default shop, on a fiftieth of its skus, with short trainings."""
-    whole = load_params(REPO_ROOT / "params.yaml")
-    demand = whole.train.demand.model_copy(update={"epochs": 12})
-    response = whole.train.response.model_copy(update={"epochs": 60})
-    train = whole.train.model_copy(update={"demand": demand, "response": response})
-    ingest = whole.ingest.model_copy(update={"sample": 0.02})
-    return whole.model_copy(update={"train": train, "ingest": ingest})
+    """The default shop with 2 % of its skus and short trainings."""
+    default = load_params(REPO_ROOT / "params.yaml")
+    demand = default.train.demand.model_copy(update={"epochs": 12})
+    response = default.train.response.model_copy(update={"epochs": 60})
+    train = default.train.model_copy(update={"demand": demand, "response": response})
+    ingest = default.ingest.model_copy(update={"sample": 0.02})
+    return default.model_copy(update={"train": train, "ingest": ingest})
 
 
 @pytest.fixture(scope="session")
@@ -82,7 +85,7 @@ def promoted(featured: Settings, params: Params) -> Iterator[Settings]:
 
 @pytest.fixture(scope="session")
 def kiosk(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The home of a made-up shop of two zones: its orders, its products and its params."""
+    """The home of a made-up shop with two zones: its orders, products and params."""
     home = tmp_path_factory.mktemp("kiosk")
     _orders().to_parquet(home / "orders.parquet")
     skus = pd.DataFrame({"sku": [f"sku{n}" for n in range(SKUS)], "category": ["tea", "jam"] * 4})
@@ -102,7 +105,7 @@ def kiosk(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _orders() -> pd.DataFrame:
-    """A line a sku, zone and week in which it sold; demand falls with price as ELASTICITY says."""
+    """One order line per sku, zone and week with sales. The price elasticity is ELASTICITY."""
     random = np.random.default_rng(3)
     keys = pd.MultiIndex.from_product([range(SKUS), ZONES, range(WEEKS)])
     sku, zone, week = (keys.get_level_values(level) for level in range(3))
@@ -126,13 +129,14 @@ def _orders() -> pd.DataFrame:
 
 @pytest.fixture(scope="session")
 def pricebook(kiosk: Path) -> Callable[..., Result]:
-    """Run a `pricebook` command in the kiosk, or with its params in another home."""
+    """Runs a `pricebook` command in the kiosk, or with its params in another home."""
     from cli.main import app
 
-    import_module("dvc")  # its log keeps the stream it finds first, and CliRunner closes its own
+    # DVC's logger keeps the first stream it gets, and CliRunner closes the streams it makes.
+    import_module("dvc")
 
     def run(*words: str, home: Path = kiosk, params: Path = kiosk / "params.yaml") -> Result:
-        where = {"PRICEBOOK_HOME": str(home), "PRICEBOOK_PARAMS": str(params)}
-        return CliRunner().invoke(app, words, env=where)
+        environment = {"PRICEBOOK_HOME": str(home), "PRICEBOOK_PARAMS": str(params)}
+        return CliRunner().invoke(app, words, env=environment)
 
     return run

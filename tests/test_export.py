@@ -74,7 +74,7 @@ def test_the_export_of_another_model_is_told_apart(model, runtime):
     from models.export import keras_outputs
     from models.response.model import ResponseModel
 
-    other = ResponseModel(keras.models.clone_model(model.keras), model.tables)
+    other = ResponseModel(keras.models.clone_model(model.network), model.tables)
     assert export_error(keras_outputs(other), runtime) > 1e-2
 
 

@@ -196,6 +196,20 @@ def test_an_idle_shopper_is_not_pushed_and_overwritten_if_online(home, params):
     assert rows[1]["segment"]
 
 
+def test_the_run_after_a_failed_push_overwrites_idle_shoppers(home, params, monkeypatch):
+    materialize(AS_OF, params, home)
+    rows = _features(home, "shopper").sort_values("event_timestamp")
+    idle = rows.groupby("customer_id").last().query("8 <= recency_days <= 100").index[0]
+    recent = _with_active_periods(params, 1)
+    with monkeypatch.context() as broken:
+        broken.setattr("pipelines.materialize._write", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            materialize(AS_OF, recent, home)
+    materialize(AS_OF, recent, home)
+    key = {"sku": "?", "zone": "all", "customer_id": idle}
+    assert online_rows(open_store(home), "quote", [key])[0]["segment"] is None
+
+
 def test_two_homes_never_touch_each_other(home, featured, params, tmp_path_factory):
     other = Settings(home=tmp_path_factory.mktemp("other"))
     shutil.copytree(home.features, other.features)

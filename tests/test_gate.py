@@ -1,6 +1,7 @@
-"""The gate refuses what should not price a shop, each with its reason, through the real stages."""
+"""The gate refuses pairs that must not price a shop, and says why and what to do next."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,14 +14,17 @@ from cli.servers import price_service
 from cli.servers.launch import start, stop_others
 from cli.servers.records import running_servers
 from models.registry import CHAMPION, Registry
+from pipelines.evaluation import predictions
 from pipelines.gate import gate
 from pipelines.promote import promote
 from pipelines.train import Fitted, fit, save
 from pricebook.config import Settings
 
+Change = Callable[[pd.DataFrame], pd.DataFrame]
 
-def _elsewhere(featured: Settings, home: Path, change) -> Settings:
-    """The same features in another home, with the panel changed."""
+
+def _copy_features(featured: Settings, home: Path, change: Change) -> Settings:
+    """Copy the features to another home, with its panel changed."""
     settings = Settings(home=home)
     shutil.copytree(featured.features, settings.features)
     for name in ("sku_period", "segment_period"):
@@ -29,76 +33,103 @@ def _elsewhere(featured: Settings, home: Path, change) -> Settings:
     return settings
 
 
-def _shuffled(panel: pd.DataFrame) -> pd.DataFrame:
+def _shuffle_units(panel: pd.DataFrame) -> pd.DataFrame:
     return panel.assign(units=np.random.default_rng(0).permutation(panel["units"]))
 
 
-def _far_too_elastic(panel: pd.DataFrame) -> pd.DataFrame:
+def _exaggerate_response(panel: pd.DataFrame) -> pd.DataFrame:
     usual = panel.groupby("sku")["price"].transform("median")
     boosted = panel["units"] * (usual / panel["price"]).clip(0.2, 5) ** 4
     return panel.assign(units=boosted.fillna(0).round().astype("int64"))
-
-
-def _register(name: str, fitted: Fitted, settings: Settings, folder: Path, change=None) -> str:
-    registry = Registry(settings)
-    with registry.run(f"challenger-{name}"):
-        folder.mkdir()
-        save(fitted.model, folder)
-        if change:
-            change(folder)
-        return registry.register(name, folder, fitted.example, fitted.output)
 
 
 def _fit(model, params, settings) -> Fitted:
     return fit(model, AS_OF, params, settings, lambda epoch, losses: None)
 
 
+def _register(name: str, fitted: Fitted, settings: Settings, folder: Path) -> str:
+    """Save and register a model without recorded predictions, so the gate computes them."""
+    save(fitted.model, folder)
+    return _register_saved(name, fitted, settings, folder)
+
+
+def _register_saved(name: str, fitted: Fitted, settings: Settings, folder: Path) -> str:
+    registry = Registry(settings)
+    with registry.run(f"challenger-{name}"):
+        return registry.register(name, folder, fitted.example, fitted.output)
+
+
 @pytest.fixture(scope="module")
-def judge(promoted, params):
-    def judged(**versions):
-        before = Registry(promoted).aliased(CHAMPION)
+def shuffled_demand(promoted, params, tmp_path_factory) -> str:
+    """The version of a demand model that was trained on shuffled units."""
+    folder = tmp_path_factory.mktemp("shuffled")
+    home = _copy_features(promoted, folder / "home", _shuffle_units)
+    return _register("demand", _fit("demand", params, home), promoted, folder / "saved")
+
+
+@pytest.fixture(scope="module")
+def elastic_response(promoted, params, tmp_path_factory) -> Fitted:
+    """A response model whose elasticities are far too large."""
+    home = _copy_features(promoted, tmp_path_factory.mktemp("elastic"), _exaggerate_response)
+    return _fit("response", params, home)
+
+
+@pytest.fixture(scope="module")
+def elastic_version(promoted, elastic_response, tmp_path_factory) -> str:
+    folder = tmp_path_factory.mktemp("saved") / "response"
+    return _register("response", elastic_response, promoted, folder)
+
+
+@pytest.fixture(scope="module")
+def refusals(promoted, params):
+    """Judge a pair that must be refused, and check that promoting it leaves the champion."""
+
+    def judge(**versions) -> str:
+        champion = Registry(promoted).aliased(CHAMPION)
         verdict = gate(AS_OF, params, promoted, versions)
         report = promote(verdict, params, promoted)
-        assert (report["promoted"], report["champion"]) == (False, before)
+        assert (report["promoted"], report["champion"]) == (False, champion)
         return " ".join(verdict["refusals"])
 
-    return judged
+    return judge
 
 
-def test_a_model_trained_on_shuffled_targets_is_refused(promoted, params, tmp_path, judge):
-    elsewhere = _elsewhere(promoted, tmp_path / "home", _shuffled)
-    demand = _fit("demand", params, elsewhere)
-    version = _register("demand", demand, promoted, tmp_path / "saved")
-    assert "forecast_error" in judge(demand=version)
+def test_a_model_trained_on_shuffled_targets_is_refused(shuffled_demand, refusals):
+    assert "forecast_error" in refusals(demand=shuffled_demand)
 
 
-def test_a_biased_forecast_is_refused(promoted, params, tmp_path, judge):
+def test_a_biased_forecast_is_refused(promoted, params, tmp_path, refusals):
     demand = _fit("demand", params, promoted)
     layer = demand.model.network.get_layer("level")
     layer.set_weights([layer.get_weights()[0], layer.get_weights()[1] + 0.5])
     version = _register("demand", demand, promoted, tmp_path / "saved")
-    assert "forecast_bias" in judge(demand=version)
+    assert "forecast_bias" in refusals(demand=version)
 
 
-def test_an_export_that_differs_from_its_original_is_refused(promoted, params, tmp_path, judge):
+@pytest.mark.parametrize("recorded", [True, False])
+def test_an_export_that_differs_from_its_original_is_refused(
+    promoted, params, tmp_path, refusals, elastic_response, recorded
+):
+    original, other = tmp_path / "original", tmp_path / "other"
     response = _fit("response", params, promoted)
-    elsewhere = _elsewhere(promoted, tmp_path / "home", _far_too_elastic)
-    other = _fit("response", params, elsewhere)
-
-    def swap(folder: Path) -> None:
-        (tmp_path / "other").mkdir()
-        save(other.model, tmp_path / "other")
-        shutil.copy(tmp_path / "other" / "response.tflite", folder / "response.tflite")
-
-    version = _register("response", response, promoted, tmp_path / "saved", swap)
-    assert "export_parity" in judge(response=version)
+    save(response.model, original)
+    save(elastic_response.model, other)
+    if recorded:
+        predictions.respond(original).write(original / predictions.FOLDER)
+    shutil.copy(other / "response.tflite", original / "response.tflite")
+    version = _register_saved("response", response, promoted, original)
+    assert "export_parity" in refusals(response=version)
 
 
-def test_a_worse_backtested_profit_is_refused(promoted, params, tmp_path, judge):
-    elsewhere = _elsewhere(promoted, tmp_path / "home", _far_too_elastic)
-    response = _fit("response", params, elsewhere)
-    version = _register("response", response, promoted, tmp_path / "saved")
-    assert "backtested_profit" in judge(response=version)
+def test_a_lower_backtested_profit_is_refused(elastic_version, refusals):
+    assert "backtested_profit" in refusals(response=elastic_version)
+
+
+def test_a_refusal_says_what_to_do_next(promoted, params, elastic_version):
+    verdict = gate(AS_OF, params, promoted, {"response": elastic_version})
+    for check in verdict["checks"]:
+        assert bool(check["next_step"]) != check["passed"], check["name"]
+    assert "quote.max_step" in " ".join(verdict["refusals"])
 
 
 def _checks(promoted, params, **versions):
@@ -106,26 +137,23 @@ def _checks(promoted, params, **versions):
     return verdict, {check["name"]: check for check in verdict["checks"]}
 
 
-def test_a_pair_that_forecasts_better_but_prices_worse_is_refused(promoted, params, tmp_path):
+def test_a_pair_that_forecasts_better_but_prices_worse_is_refused(
+    promoted, params, tmp_path, elastic_version
+):
     champion = Registry(promoted).aliased(CHAMPION)
     longer = params.train.demand.model_copy(update={"epochs": 36})
     train = params.train.model_copy(update={"demand": longer})
     demand = _fit("demand", params.model_copy(update={"train": train}), promoted)
-    elsewhere = _elsewhere(promoted, tmp_path / "home", _far_too_elastic)
-    response = _fit("response", params, elsewhere)
-    pair = {
-        "demand": _register("demand", demand, promoted, tmp_path / "demand"),
-        "response": _register("response", response, promoted, tmp_path / "response"),
-    }
-    verdict, checks = _checks(promoted, params, **pair)
-    _, own = _checks(promoted, params, **champion)
+    version = _register("demand", demand, promoted, tmp_path / "demand")
+    verdict, checks = _checks(promoted, params, demand=version, response=elastic_version)
+    _, champion_checks = _checks(promoted, params, **champion)
     assert checks["forecast_error"]["passed"] and checks["forecast_beats_naive"]["passed"]
-    assert checks["forecast_error"]["figure"] < own["forecast_error"]["figure"]
+    assert checks["forecast_error"]["figure"] < champion_checks["forecast_error"]["figure"]
     assert not checks["backtested_profit"]["passed"] and not verdict["passed"]
     assert not promote(verdict, params, promoted)["promoted"]
 
 
-def test_the_verdict_says_how_sure_it_is_of_the_profit(promoted, params):
+def test_the_verdict_gives_an_interval_of_the_profit(promoted, params):
     champion = Registry(promoted).aliased(CHAMPION)
     _, checks = _checks(promoted, params, response=champion["response"])
     profit = checks["backtested_profit"]
@@ -142,20 +170,18 @@ def service(promoted):
     stop_others(running, settings, print)
 
 
-def test_a_refused_pair_changes_nothing_and_the_service_keeps_answering(
-    promoted, params, judge, tmp_path, service
+def test_the_service_answers_as_before_when_a_pair_is_refused(
+    promoted, refusals, shuffled_demand, service
 ):
     book = pd.read_parquet(promoted.bundle / "price_book.parquet")
     body = {"sku": book.loc[book["modelled"], "sku"].iloc[0]}
     bundle = (promoted.bundle / "bundle.json").read_text()
     before = price_service.post(service, "/quote", body)
-    elsewhere = _elsewhere(promoted, tmp_path / "home", _shuffled)
-    version = _register("demand", _fit("demand", params, elsewhere), promoted, tmp_path / "saved")
-    assert judge(demand=version)
+    assert refusals(demand=shuffled_demand)
     after = price_service.post(service, "/quote", body)
     assert (promoted.bundle / "bundle.json").read_text() == bundle
-    told = ("price", "model_version", "reasons")
-    assert [after[name] for name in told] == [before[name] for name in told]
+    fields = ("price", "model_version", "reasons")
+    assert [after[name] for name in fields] == [before[name] for name in fields]
 
 
 def test_the_champion_itself_passes_again_and_promoting_it_changes_nothing(promoted, params):
@@ -169,7 +195,7 @@ def test_a_verdict_is_recorded_with_every_figure(promoted):
     from ledger import last_verdicts, open_ledger
 
     (newest, *_) = last_verdicts(open_ledger(promoted.ledger), 1)
-    assert {"figure", "bar", "reason", "passed", "name", "low", "high"} == set(
-        newest.body["checks"][0]
-    )
+    assert set(newest.body["checks"][0]) == {
+        *("name", "passed", "figure", "bar", "reason", "low", "high", "next_step")
+    }
     assert newest.body["data"]["features"].endswith(".dir")

@@ -1,3 +1,5 @@
+"""Data versions: recorded, verified and restored with DVC."""
+
 import shutil
 from pathlib import Path
 
@@ -17,7 +19,7 @@ def home(tmp_path: Path) -> Settings:
     return settings
 
 
-def test_a_version_is_the_hash_dvc_itself_would_give(home):
+def test_a_version_is_the_hash_that_dvc_gives(home):
     version = lineage.record(home.raw, home)
 
     from dvc.repo import Repo
@@ -48,7 +50,7 @@ def test_an_altered_or_missing_file_is_named(home, change):
         lineage.verify(home.raw, version, home)
 
 
-def test_a_damaged_cache_is_an_error_that_names_the_file(home, tmp_path):
+def test_an_error_names_the_damaged_file_of_the_cache(home, tmp_path):
     version = lineage.record(home.raw, home)
     for cached in (home.home / ".dvc" / "cache").rglob("*"):
         if cached.is_file() and cached.read_bytes() == b"second":
@@ -64,7 +66,7 @@ def test_an_unknown_version_is_an_error(home):
         lineage.restore("0" * 32 + ".dir", home.state / "x", home)
 
 
-def test_versions_are_pushed_to_a_remote_where_one_is_configured(home, tmp_path):
+def test_versions_are_pushed_to_a_configured_remote(home, tmp_path):
     from dvc.repo import Repo
 
     lineage.record(home.raw, home)

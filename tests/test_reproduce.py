@@ -1,4 +1,4 @@
-"""A champion can be trained again from what was recorded of it, to the same figures."""
+"""A champion can be trained again from its recorded data and params, to the same metrics."""
 
 import shutil
 
@@ -12,12 +12,12 @@ from pricebook.errors import LineageError, RegistryError
 
 
 @pytest.fixture
-def at_home(promoted, monkeypatch):
+def environment(promoted, monkeypatch):
     monkeypatch.setenv("PRICEBOOK_HOME", str(promoted.home))
     return promoted
 
 
-def test_the_champion_trained_again_has_equal_metrics(at_home):
+def test_the_champion_trained_again_has_equal_metrics(environment):
     result = CliRunner().invoke(app, ["reproduce", "champion"])
     assert result.exit_code == 0, result.output
     assert "wape" in result.output
@@ -34,7 +34,7 @@ def test_an_altered_data_file_fails_and_is_named(promoted, tmp_path):
         reproduce("champion", home)
 
 
-def test_the_recorded_data_is_used_even_when_the_home_has_moved_on(promoted, tmp_path):
+def test_the_recorded_data_is_used_when_the_home_has_newer_data(promoted, tmp_path):
     from pipelines import lineage
 
     home = Settings(home=tmp_path / "home")
@@ -44,6 +44,6 @@ def test_the_recorded_data_is_used_even_when_the_home_has_moved_on(promoted, tmp
     assert all(row.equal for row in reproduce("champion", home))
 
 
-def test_reproducing_what_was_never_promoted_is_an_error(promoted):
+def test_an_alias_without_a_pair_is_an_error(promoted):
     with pytest.raises(RegistryError, match="Received: 'previous'"):
         reproduce("previous", promoted)

@@ -35,7 +35,7 @@ def test_a_listing_without_a_category_or_a_rival_takes_from_nobody():
     assert said(1.0)[2:].tolist() == [0, 0]
 
 
-def test_without_a_cross_elasticity_nothing_is_taken():
+def test_without_a_cross_elasticity_there_is_no_cannibalisation():
     assert not said(np.nan).any()
 
 

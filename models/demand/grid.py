@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pricebook.errors import EmptyHistory, TrainingError
+from models.panel import check_numbers
+from pricebook.errors import EmptyHistory
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -22,7 +23,6 @@ KEY = ["sku", "zone"]
 STATIC = ("department", "category", "product_type")
 COVARIATES = ("display", "mailer", "promotion")
 MIN_ON_HAND = 0.1  # share of a period; sales over a shorter time are no evidence of demand
-LARGEST_VALUE = 1e12  # of any input; float32 sums and ratios of larger values overflow
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def to_grid(panel: pd.DataFrame) -> Grid:
     _check_columns(panel, [*KEY, "period", "units", "price", *COVARIATES])
     if panel.empty:
         raise EmptyHistory("There is no history to learn from. Received: 0 rows")
-    _check_values(panel)
+    check_numbers(panel, ("units", "price", *COVARIATES))
     statics = [name for name in STATIC if name in panel]
     keys = panel.drop_duplicates(KEY).sort_values(KEY)[[*KEY, *statics]].reset_index(drop=True)
     stamps = pd.DatetimeIndex(pd.to_datetime(panel["period"]))
@@ -149,24 +149,6 @@ def _check_columns(frame: pd.DataFrame, columns: Sequence[str]) -> None:
         raise ValueError(
             f"The panel lacks the columns {', '.join(missing)}. Received: {', '.join(frame)}"
         )
-
-
-def _check_values(panel: pd.DataFrame) -> None:
-    """Refuse values that make a logarithm or a loss NaN or infinite, and name the first of them."""
-    for name in ("units", "price", *COVARIATES):
-        values = panel[name].to_numpy(dtype=np.float64, na_value=np.nan)
-        invalid = np.abs(values) > LARGEST_VALUE
-        if name in ("units", "price"):
-            invalid |= values < 0
-        if name == "units":
-            invalid |= np.isnan(values)
-        if invalid.any():
-            row = panel.iloc[int(invalid.argmax())]
-            raise TrainingError(
-                f"Column {name} must hold numbers from 0 to {LARGEST_VALUE:g}; "
-                f"{int(invalid.sum())} rows do not, first sku {row['sku']!r}, zone "
-                f"{row['zone']!r}, period {str(row['period'])[:10]}. Received: {row[name]}"
-            )
 
 
 def series_codes(frame: pd.DataFrame, keys: pd.DataFrame) -> Ints:

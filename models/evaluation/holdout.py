@@ -16,7 +16,7 @@ from pricebook import metrics
 from pricebook.errors import EmptyHistory
 
 if TYPE_CHECKING:
-    from models.response.model import Summary
+    from models.response.tables import Summary
 
 Floats = NDArray[np.float64]
 

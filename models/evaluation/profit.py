@@ -16,8 +16,13 @@ from numpy.typing import NDArray
 
 from models.evaluation.holdout import SERIES, HeldOut
 from models.response.cannibalisation import cannibalised, recent_units
-from models.response.controls import coded, log_price, of_category, usable
-from models.response.residuals import Residuals, residuals
+from models.response.controls import (
+    log_price,
+    rest_of_category,
+    usable_rows,
+    with_series_codes,
+)
+from models.response.residuals import Residuals, residualise
 from pricebook.config import Quote
 from pricebook.pricing.decision import Listings, decide_many
 
@@ -277,11 +282,11 @@ def _estimates(
         own elasticity, standard error and department code of each series; the cross elasticity;
         the residuals from `start` on.
     """
-    rows = usable(coded(panel))
-    others = of_category(rows, log_price(rows)[:, None])
-    remainder = residuals(rows, folds, rivals=False, beside=others)
+    rows = usable_rows(with_series_codes(panel))
+    others = rest_of_category(rows, log_price(rows)[:, None])
+    remainder = residualise(rows, folds, rivals=False, other_prices=others)
     cross = _cross(remainder)
-    units = remainder.units - cross * remainder.beside[:, 0]
+    units = remainder.units - cross * remainder.other_prices[:, 0]
     weighted = remainder.weight * remainder.price
     slopes = pd.DataFrame({"xy": weighted * units, "xx": weighted * remainder.price})
     slopes["department"] = rows["department"].to_numpy()
@@ -308,7 +313,7 @@ def _ratio(numerator: float, denominator: float) -> float:
 
 def _cross(remainder: Residuals) -> float:
     """The shop's elasticity to the other prices of a category, with own price; at least 0."""
-    prices = np.column_stack([remainder.price, remainder.beside[:, 0]])
+    prices = np.column_stack([remainder.price, remainder.other_prices[:, 0]])
     gram = prices.T @ (remainder.weight[:, None] * prices)
     if gram[1, 1] <= 1e-9 * gram[0, 0]:
         return 0.0

@@ -1,4 +1,7 @@
-"""What a lower price of each listing takes from the shop's own substitutes, as a model sees it."""
+"""The margin that a lower price of each listing takes from the shop's own substitutes.
+
+This applies `pricebook.pricing.cannibalisation` to the tables of a response model.
+"""
 
 from __future__ import annotations
 
@@ -12,34 +15,34 @@ from pricebook.pricing.cannibalisation import opportunity_cost
 Floats = NDArray[np.float64]
 
 SERIES = ["sku", "zone"]
-RECENT = 13  # periods whose mean units say what a listing sells
+RECENT_PERIODS = 13  # the periods whose mean units are a listing's current sales
 
 
 def recent_units(history: pd.DataFrame) -> pd.DataFrame:
-    """Columns sku, zone, units: the mean of each series' last periods."""
-    last = history.sort_values("period").groupby(SERIES).tail(RECENT)
+    """Mean units of the last 13 periods of each series: sku, zone, units."""
+    last = history.sort_values("period").groupby(SERIES).tail(RECENT_PERIODS)
     return last.groupby(SERIES, as_index=False)["units"].mean()
 
 
 def cannibalised(
     elasticities: pd.DataFrame, cross: pd.DataFrame, book: pd.DataFrame, units: pd.DataFrame
 ) -> Floats:
-    """The margin lost on substitutes by each unit gained, in minor units, a row of the book each.
+    """Margin lost on substitutes for each unit gained, in minor units; one value per book row.
 
-    0 where nothing is known: no category, no cost, no cross elasticity.
+    It is 0 where the category, the cost or the cross elasticity is unknown.
 
     Args:
-        elasticities: of `ResponseModel.elasticities`.
-        cross: of `ResponseModel.cross`.
-        book: sku, zone, department, category, unit_cost, reference_price.
-        units: of `recent_units`; a listing without any sells none.
+        elasticities: `ResponseModel.elasticities()`.
+        cross: `ResponseModel.cross()`.
+        book: the price book: sku, zone, department, category, unit_cost, reference_price.
+        units: from `recent_units`; a listing without a row has no sales.
     """
     own = elasticities.loc[elasticities["segment"] == EVERYONE, [*SERIES, "elasticity"]]
     category = cross.loc[cross["kind"] == "category", [*SERIES, "elasticity"]]
     category = category.rename(columns={"elasticity": "cross"})
     rows = book[[*SERIES, "department", "category", "unit_cost", "reference_price"]]
-    for found in (own, category, units):
-        rows = rows.merge(found, on=SERIES, how="left")
+    for table in (own, category, units):
+        rows = rows.merge(table, on=SERIES, how="left")
     if rows.empty:  # no listing has a cost
         return np.zeros(0)
     margin = (rows["reference_price"] - rows["unit_cost"]).fillna(0.0)
@@ -53,8 +56,9 @@ def cannibalised(
 
 
 def _categories(rows: pd.DataFrame) -> NDArray[np.int64]:
-    """A code per department, category and zone; a listing of no category is alone."""
+    """A code per department, category and zone; each listing without a category has its own."""
     labels = rows[["zone", "department", "category"]].fillna("").astype(str)
-    alone = rows["category"].isna() | (labels["category"] == "")
-    named = labels.agg("\x1f".join, axis=1).where(~alone, "\x1e" + rows.index.astype(str))
-    return np.asarray(pd.factorize(named)[0], np.int64)
+    without = rows["category"].isna() | (labels["category"] == "")
+    # Separators that do not occur in labels, so that two different paths never join to one text.
+    paths = labels.agg("\x1f".join, axis=1).where(~without, "\x1e" + rows.index.astype(str))
+    return np.asarray(pd.factorize(paths)[0], np.int64)

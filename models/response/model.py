@@ -1,24 +1,24 @@
-"""How demand changes with price, for every series and shopper segment.
+"""The response model: how demand changes with price, for every series and shopper segment.
 
     elasticity = -softplus(shop + department + category + product type + sku + series + segment)
 
-is negative by construction. The effects are fitted to cross-fitted residuals (`orthogonal`), so
-that promotion and season do not pass for price, under Gaussian priors whose widths the data choose
-(`hierarchy`): the fit is their mode, and a series with little price variation keeps its category's
-elasticity. Standard errors come from the Laplace approximation around the mode, carried through the
-softplus by the delta method.
+is negative by construction. The effects have Gaussian priors, whose widths are estimated
+(empirical Bayes, `models.response.shrinkage`). A series with little price variation therefore gets
+an elasticity close to its category's. The effects are fitted to the slopes of cross-fitted
+residuals (`models.response.residuals`), so that promotions and season are not mistaken for price.
+The fit is the mode of the posterior. Standard errors come from the Laplace approximation around the
+mode; the delta method carries them through the softplus.
 
 The prior of the shop's elasticity has its median at -1.5 and a standard deviation of 1 before the
-softplus (90 % between -.5 and -3): meta-analyses put the mean of brands at -1.8 (Tellis 1988) and
--2.6 (Bijmolt, van Heerde & Pieters 2005).
+softplus, so 90 % of it lies between -.5 and -3. Meta-analyses find a mean elasticity of brands of
+-1.8 (Tellis 1988) and -2.6 (Bijmolt, van Heerde & Pieters 2005).
 """
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,132 +26,131 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from models.response import network
-from models.response.controls import PROMOTION, coded, plain, usable
-from models.response.cross_price import cross
-from models.response.evidence import Evidence, evidence
-from models.response.network import OnEpoch
-from models.response.residuals import Residuals, residuals
-from models.response.segments import EVERYONE, Deviations, deviations
-from models.response.shrinkage import EFFECT_SD, LEVELS, Posterior, Tree, posterior, tree
-from models.runtime import stderr
+from models.panel import check_numbers
+from models.response.controls import PROMOTION, clean_keys, usable_rows, with_series_codes
+from models.response.cross_price import cross_elasticities
+from models.response.laplace import (
+    SHOP_PRIOR,
+    effect_sds,
+    inverse_softplus,
+    laplace,
+    prior_elasticity,
+    softplus,
+    softplus_derivative,
+)
+from models.response.network import (
+    SEGMENT_LAYERS,
+    SERIES_LAYERS,
+    OnEpoch,
+    build_network,
+    load_network,
+    predict_elasticity,
+    train,
+)
+from models.response.residuals import Residuals, residualise
+from models.response.segments import EVERYONE, SegmentDeviations, segment_deviations
+from models.response.shrinkage import Tree, build_tree
+from models.response.slopes import SeriesSlopes, series_slopes
+from models.response.tables import Summary, Tables, check_finite, check_negative, with_interval
 from pricebook.config import Response
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
-SHOP_PRIOR = (float(np.log(np.expm1(1.5))), 1.0)  # before the softplus: mean, standard deviation
-SURE = 1.645  # standard errors either side of a 90 % interval
-SEGMENT_SD = 0.3  # before the softplus: how far a segment may stray from the shop
-ROUNDS = 60
+SEGMENT_SD = 0.3  # before the softplus: prior standard deviation of a segment's effect
+NUMBERS = ("units", "price", *PROMOTION, "list_price", "competitor_price", "on_hand_share")
 
 log = logging.getLogger("pricebook.train")
 
 
-@dataclass(frozen=True)
-class Summary:
-    """The shop in one line each: the pooled elasticity, and what leaving the promotions in does.
-
-    `pooled` is the random-effects mean of the series' slopes, before the hierarchy and the sign;
-    `mean` is the mean of the fitted elasticities by units.
-    """
-
-    pooled: float
-    pooled_stderr: float
-    pooled_without_promotion_controls: float
-    mean: float
-    series: int
-    series_with_evidence: int
-    rows: int
-
-
-@dataclass(frozen=True)
-class Tables:
-    """What a fitted model knows beside its network.
-
-    `variances` is the Laplace variance of every node before the softplus: shop, then each level;
-    `sds` the width of a node's effect per level; `segment_sds` of every named segment.
-    """
-
-    tree: Tree
-    segments: tuple[str, ...]
-    sds: tuple[float, ...]
-    variances: tuple[Floats, ...]
-    segment_sds: Floats
-    summary: Summary
-    cross: pd.DataFrame
-
-
 class ResponseModel:
-    """A fitted price-response model: the Keras network and its tables."""
+    """A fitted response model: a Keras network and its tables."""
 
-    def __init__(self, keras: Any, tables: Tables) -> None:
-        self.keras, self.tables = keras, tables
+    def __init__(self, network: Any, tables: Tables) -> None:
+        self.network, self.tables = network, tables
 
     @property
     def summary(self) -> Summary:
+        """Figures of the shop as a whole."""
         return self.tables.summary
 
     def elasticities(self) -> pd.DataFrame:
-        """Columns sku, zone, segment, elasticity, stderr, low, high; `everyone` first."""
+        """Own elasticities: sku, zone, segment, elasticity, stderr, low, high (90 % interval).
+
+        One row per series and segment; the segment `everyone` comes first.
+        """
         ancestry = self.tables.tree.ancestry + 1
         variances = [0.0, *self.tables.segment_sds**2]
         series = pd.DataFrame(self.tables.tree.keys[-1], columns=["sku", "zone"])
         frames = []
         for index, segment in enumerate((EVERYONE, *self.tables.segments)):
-            value = network.elasticity(self.keras, _with_segment(ancestry, index))
+            value = predict_elasticity(self.network, _with_segment(ancestry, index))
             variance = self.tables.variances[-1] + variances[index]
-            frames.append(_bounded(series.assign(segment=segment), value, variance))
+            frames.append(with_interval(series.assign(segment=segment), value, variance))
         return pd.concat(frames, ignore_index=True)
 
     def by_sku(self) -> pd.DataFrame:
-        """Columns sku, elasticity, stderr, low, high: of everyone, pooled over the zones."""
+        """Own elasticities of everyone, pooled over zones: sku, elasticity, stderr, low, high."""
         ancestry = self.tables.tree.ancestry + 1
         skus, first = np.unique(ancestry[:, -2], return_index=True)
         indices = _with_segment(ancestry[first], 0)
         indices[:, -2] = 0
         keys = pd.DataFrame({"sku": [key[-1] for key in self.tables.tree.keys[-2]]})
-        value = network.elasticity(self.keras, indices)
-        found = _bounded(keys.iloc[skus - 1], value, self.tables.variances[-2][skus - 1])
-        return found.sort_values("sku", ignore_index=True)
+        value = predict_elasticity(self.network, indices)
+        table = with_interval(keys.iloc[skus - 1], value, self.tables.variances[-2][skus - 1])
+        return table.sort_values("sku", ignore_index=True)
 
     def cross(self) -> pd.DataFrame:
-        """Columns sku, zone, rival, kind, elasticity, stderr, low, high; see `models.response.cross_price`."""
+        """Cross elasticities: sku, zone, rival, kind, elasticity, stderr, low, high.
+
+        See `models.response.cross_price.cross_elasticities`.
+        """
         return self.tables.cross
 
     def save(self, directory: Path) -> None:
         """Write response.keras, tables.json and cross.parquet into an existing directory."""
         self.tables.cross.to_parquet(directory / "cross.parquet", index=False)
-        self.keras.save(directory / "response.keras")
-        (directory / "tables.json").write_text(json.dumps(_as_json(self.tables)))
+        self.network.save(directory / "response.keras")
+        (directory / "tables.json").write_text(json.dumps(self.tables.to_json()))
 
     @classmethod
     def load(cls, directory: Path) -> ResponseModel:
-        others = pd.read_parquet(directory / "cross.parquet")
-        tables = _from_json(json.loads((directory / "tables.json").read_text()), others)
-        return cls(network.load(directory / "response.keras"), tables)
+        """Read the files of `save`; the elasticities are the same."""
+        cross = pd.read_parquet(directory / "cross.parquet")
+        tables = Tables.from_json(json.loads((directory / "tables.json").read_text()), cross)
+        return cls(load_network(directory / "response.keras"), tables)
 
 
-def _bounded(keys: pd.DataFrame, value: Floats, variance: Floats) -> pd.DataFrame:
-    """The keys with their elasticity, its error and 90 % interval, log-normal: it stays below 0."""
-    error = stderr(value, variance)
-    ratio = np.exp(SURE * error / -value)
-    return keys.assign(elasticity=value, stderr=error, low=value * ratio, high=value / ratio)
-
-
-def load_registered(path: str) -> _Registered:
-    return _Registered(ResponseModel.load(Path(path)))
+def load_registered(path: str) -> _RegisteredModel:
+    """The saved model behind the interface that MLflow calls."""
+    return _RegisteredModel(ResponseModel.load(Path(path)))
 
 
 @dataclass(frozen=True)
-class _Registered:
-    """The model as MLflow calls it: sku, zone and segment in, elasticity and its error out."""
+class _RegisteredModel:
+    """MLflow's interface: sku, zone and segment in; elasticity and its standard error out."""
 
     model: ResponseModel
 
     def predict(self, frame: pd.DataFrame, params: object = None) -> pd.DataFrame:
         key = ["sku", "zone", "segment"]
-        found = frame[key].merge(self.model.elasticities(), on=key, how="left")
-        return found[["elasticity", "stderr"]]
+        rows = frame[key].merge(self.model.elasticities(), on=key, how="left")
+        return rows[["elasticity", "stderr"]]
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What all steps of a fit read."""
+
+    tree: Tree
+    slopes: SeriesSlopes
+    params: Response
+    seed: int
+    on_epoch: OnEpoch
+
+    def indices(self, segment: int) -> Ints:
+        """The network's indices of all series [n, 6] for one segment; 0 is everyone."""
+        return _with_segment(self.tree.ancestry + 1, segment)
 
 
 def fit(
@@ -159,154 +158,140 @@ def fit(
     segments: pd.DataFrame,
     params: Response,
     seed: int,
-    on_epoch: OnEpoch = lambda epoch, logs: None,
+    on_epoch: OnEpoch = lambda epoch, losses: None,
 ) -> ResponseModel:
-    """Fit the response model.
+    """Fit the response model; the same seed and data give the same model.
 
     Args:
-        panel: sku_period rows before the cut-off with department, category, product_type.
-        segments: segment_period rows; may be empty.
-        on_epoch: called with the epoch, from 0, and its losses.
+        panel: sku_period rows before the cut-off: sku, zone, period, units, price; department,
+            category, product_type, display, mailer, promotion, list_price, competitor_price and
+            on_hand_share where known.
+        segments: segment_period rows: sku, zone, segment, period, units; may be empty.
+        on_epoch: called after each epoch with its number, from 0, and its losses.
 
     Raises:
-        EmptyHistory: no row has units and a price.
+        EmptyHistory: no row has units and a price above zero.
+        TrainingError: a price or units are negative, a number is infinite or too large, units are
+            null, or a loss or an elasticity is not finite.
     """
-    panel = coded(panel)
-    rows = usable(panel)
-    of = tree(panel.drop_duplicates("series").reset_index(drop=True))
-    left = residuals(rows, params.folds)
-    seen = evidence(left, len(of.parents[-1]), params.min_sales_periods)
-    sds = _widths(of, seen)
-    by_segment = deviations(plain(segments), _priced(rows, left))
-    keras = network.build(
-        [len(keys) for keys in of.keys], [*sds, SEGMENT_SD], len(by_segment.names), SHOP_PRIOR
-    )
-    network.train(keras, _series_rows(of, seen), params, seed, on_epoch, network.SERIES_LAYERS)
-    _train_segments(keras, of, seen, by_segment, params, seed, on_epoch)
-    summary = _summary(keras, of, seen, rows, params)
-    log.info("Elasticity %.2f pooled over %d rows.", summary.pooled, summary.rows)
-    others = cross(rows, of, params)
-    return ResponseModel(keras, _tables(keras, of, seen, sds, by_segment, summary, others))
+    panel, segments = with_series_codes(panel), clean_keys(segments)
+    _check_inputs(panel, segments)
+    rows = usable_rows(panel)
+    tree = build_tree(panel.drop_duplicates("series").reset_index(drop=True))
+    residuals = residualise(rows, params.folds)
+    slopes = series_slopes(residuals, tree.size, params.min_sales_periods)
+    deviations = segment_deviations(segments, _priced(rows, residuals))
+    task = _Task(tree, slopes, params, seed, on_epoch)
+    sds = effect_sds(tree, slopes)
+    network, everyone = _trained_network(task, sds, deviations)
+    model = ResponseModel(network, _tables(task, rows, sds, deviations, everyone))
+    check_finite("elasticity", model.elasticities())
+    check_finite("cross elasticity", model.cross())
+    return model
 
 
-def _priced(rows: pd.DataFrame, left: Residuals) -> pd.DataFrame:
+def _check_inputs(panel: pd.DataFrame, segments: pd.DataFrame) -> None:
+    check_numbers(panel, NUMBERS)
+    # A segment's net returns or unknown units count as no units (`models.response.segments`).
+    units = pd.to_numeric(segments["units"]).clip(lower=0).fillna(0)
+    check_numbers(segments.assign(units=units), ["units"])
+
+
+def _priced(rows: pd.DataFrame, residuals: Residuals) -> pd.DataFrame:
+    """The residual price and the promotion shares of each sku, zone and period."""
     columns = ["sku", "zone", "period", *(name for name in PROMOTION if name in rows)]
-    return rows[columns].assign(price_residual=left.price)
+    return rows[columns].assign(price_residual=residuals.price)
 
 
-def _widths(of: Tree, seen: Evidence) -> tuple[float, ...]:
-    """Empirical Bayes: the width of every level's effects, by EM around a moving linearisation."""
-    value = np.full(len(seen.slope), SHOP_PRIOR[0])
-    sds: tuple[float, ...] = (EFFECT_SD,) * len(LEVELS)
-    for _ in range(ROUNDS):
-        found = _laplace(of, seen, sds, value)
-        sds = tuple(float(np.sqrt(variance)) for variance in found.spread)
-        value = (value + found.mean[-1]) / 2
-    return sds
+def _trained_network(
+    task: _Task, sds: tuple[float, ...], deviations: SegmentDeviations
+) -> tuple[Any, Floats]:
+    """The network, and the elasticity of everyone in each series [n]."""
+    sizes = [len(keys) for keys in task.tree.keys]
+    network = build_network(sizes, [*sds, SEGMENT_SD], len(deviations.names), SHOP_PRIOR)
+    rows = task.indices(0), task.slopes.slope, task.slopes.precision
+    train(network, rows, task.params, task.seed, task.on_epoch, SERIES_LAYERS)
+    everyone = predict_elasticity(network, task.indices(0))
+    check_negative(everyone, task.tree)
+    _train_segments(network, task, deviations, everyone)
+    return network, everyone
 
 
-def _laplace(of: Tree, seen: Evidence, sds: tuple[float, ...], value: Floats) -> Posterior:
-    """The Gaussian around `value` [n]: the slopes seen through the softplus."""
-    slope = network.slope(-network.softplus(value))
-    target = value - (seen.slope + network.softplus(value)) / slope
-    return posterior(of, target, slope**2 * seen.precision, sds, SHOP_PRIOR)
-
-
-def _series_rows(of: Tree, seen: Evidence) -> tuple[NDArray[np.int64], Floats, Floats]:
-    return _with_segment(of.ancestry + 1, 0), seen.slope, seen.precision
-
-
-def _with_segment(ancestry: NDArray[np.int64], segment: int) -> NDArray[np.int64]:
-    """[n, 6]: department, category, product type, sku, series, segment; 0: unknown, or everyone."""
+def _with_segment(ancestry: Ints, segment: int) -> Ints:
+    """Indices [n, 6]: department, category, product type, sku, series, segment."""
     return np.column_stack([ancestry, np.full(len(ancestry), segment)])
 
 
 def _train_segments(
-    keras: Any,
-    of: Tree,
-    seen: Evidence,
-    by_segment: Deviations,
-    params: Response,
-    seed: int,
-    on_epoch: OnEpoch,
+    network: Any, task: _Task, deviations: SegmentDeviations, everyone: Floats
 ) -> None:
-    """Fit the segment effects with every other held: a segment should deviate as it was seen to.
+    """Train the segment effects; all other weights stay as they are.
 
-    The information of a segment is spread over the series, in proportion to theirs.
+    The target of a series is its elasticity of everyone [n] plus the segment's deviation. The
+    precision of the deviation is divided among the series in proportion to their own.
     """
-    if not by_segment.names or not seen.precision.any():
+    precision = task.slopes.precision
+    if not deviations.names or not precision.any():
         return
-    share = seen.precision / seen.precision.sum()
+    share = precision / precision.sum()
     indices, targets, weights = [], [], []
-    everyone = network.elasticity(keras, _with_segment(of.ancestry + 1, 0))
-    for number, deviation in enumerate(by_segment.deviation):
-        indices.append(_with_segment(of.ancestry + 1, number + 1))
+    for number, deviation in enumerate(deviations.deviation):
+        indices.append(task.indices(number + 1))
         targets.append(everyone + deviation)
-        weights.append(share / by_segment.stderr[number] ** 2)
+        weights.append(share / deviations.stderr[number] ** 2)
     stacked = np.vstack(indices), np.concatenate(targets), np.concatenate(weights)
 
-    def after(epoch: int, logs: dict[str, float]) -> None:
-        on_epoch(params.epochs + epoch, logs)
+    def on_epoch(epoch: int, losses: dict[str, float]) -> None:
+        task.on_epoch(task.params.epochs + epoch, losses)
 
-    network.train(keras, stacked, params, seed, after, network.SEGMENT_LAYERS)
+    train(network, stacked, task.params, task.seed, on_epoch, SEGMENT_LAYERS)
 
 
 def _tables(
-    keras: Any,
-    of: Tree,
-    seen: Evidence,
+    task: _Task,
+    rows: pd.DataFrame,
     sds: tuple[float, ...],
-    by_segment: Deviations,
-    summary: Summary,
-    others: pd.DataFrame,
+    deviations: SegmentDeviations,
+    everyone: Floats,
 ) -> Tables:
-    mode = network.before_softplus(network.elasticity(keras, _with_segment(of.ancestry + 1, 0)))
-    found = _laplace(of, seen, sds, mode)
-    share = seen.precision / max(seen.precision.sum(), 1e-300)
-    slope = float(share @ network.slope(-network.softplus(mode)) ** 2)
-    precision = slope / by_segment.stderr**2 + SEGMENT_SD**-2
-    return Tables(of, by_segment.names, sds, found.variance, precision**-0.5, summary, others)
+    """All that the model has besides its network.
+
+    Args:
+        everyone: the fitted elasticity of each series [n].
+    """
+    summary = _summary(task, rows, everyone)
+    log.info("Elasticity %.2f pooled over %d rows.", summary.pooled, summary.rows)
+    variances, segment_sds = _uncertainty(task, sds, deviations, everyone)
+    cross = cross_elasticities(rows, task.tree, task.params)
+    return Tables(task.tree, deviations.names, sds, variances, segment_sds, summary, cross)
 
 
-def _summary(keras: Any, of: Tree, seen: Evidence, rows: pd.DataFrame, params: Response) -> Summary:
-    size = len(seen.slope)
-    plain = residuals(rows, params.folds, promotions=False)
-    without = evidence(plain, size, params.min_sales_periods)
+def _uncertainty(
+    task: _Task, sds: tuple[float, ...], deviations: SegmentDeviations, everyone: Floats
+) -> tuple[tuple[Floats, ...], Floats]:
+    """Laplace variances of all nodes, and standard deviations of the segment effects [g]."""
+    mode = inverse_softplus(everyone)
+    approximation = laplace(task.tree, task.slopes, sds, mode)
+    precision = task.slopes.precision
+    share = precision / max(precision.sum(), 1e-300)
+    squared_slope = float(share @ softplus_derivative(-softplus(mode)) ** 2)
+    segment_precision = squared_slope / deviations.stderr**2 + SEGMENT_SD**-2
+    return approximation.variance, segment_precision**-0.5
+
+
+def _summary(task: _Task, rows: pd.DataFrame, everyone: Floats) -> Summary:
+    params, size = task.params, task.tree.size
+    uncontrolled = residualise(rows, params.folds, promotions=False)
+    without = series_slopes(uncontrolled, size, params.min_sales_periods)
     units = np.bincount(rows["series"], rows["units"], size)
-    value = network.elasticity(keras, _with_segment(of.ancestry + 1, 0))
+    prior = prior_elasticity()
+    pooled, pooled_stderr = task.slopes.pooled(prior)
     return Summary(
-        *seen.pooled,
-        pooled_without_promotion_controls=without.pooled[0],
-        mean=float(units @ value / units.sum()),
+        pooled,
+        pooled_stderr,
+        pooled_without_promotion_controls=without.pooled(prior)[0],
+        mean=float(units @ everyone / units.sum()),
         series=size,
-        series_with_evidence=int((seen.precision > 0).sum()),
+        series_with_evidence=int((task.slopes.precision > 0).sum()),
         rows=len(rows),
-    )
-
-
-def _as_json(tables: Tables) -> dict[str, Any]:
-    return {
-        "keys": tables.tree.keys,
-        "parents": [parents.tolist() for parents in tables.tree.parents],
-        "segments": tables.segments,
-        "sds": tables.sds,
-        "variances": [values.tolist() for values in tables.variances],
-        "segment_sds": tables.segment_sds.tolist(),
-        "summary": asdict(tables.summary),
-    }
-
-
-def _from_json(read: Mapping[str, Any], others: pd.DataFrame) -> Tables:
-    of = Tree(
-        tuple(np.array(parents, np.int64) for parents in read["parents"]),
-        tuple(tuple(tuple(key) for key in keys) for keys in read["keys"]),
-    )
-    return Tables(
-        of,
-        tuple(read["segments"]),
-        tuple(read["sds"]),
-        tuple(np.array(values) for values in read["variances"]),
-        np.array(read["segment_sds"]),
-        Summary(**read["summary"]),
-        others,
     )

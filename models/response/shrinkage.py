@@ -1,9 +1,10 @@
-"""A Gaussian tree: shop → department → category → product type → sku → series.
+"""A Gaussian hierarchy: shop -> department -> category -> product type -> sku -> series.
 
-A node's value is its parent's plus a Gaussian effect. Evidence sits on the leaves (one observation
-of a series' value, with a precision, possibly zero). One pass up and one down gives every node's
-exact posterior mean and variance in time linear in the nodes (Gaussian belief propagation; Pearl
-1988, ch. 7), and from them the next guess of how far children stray from their parents (EM).
+The value of a node is its parent's value plus a Gaussian effect. Only the leaves (the series) are
+observed, each with a precision, which may be 0. Belief propagation gives the exact posterior mean
+and variance of every node in time linear in the number of nodes (Pearl 1988, "Probabilistic
+Reasoning in Intelligent Systems", ch. 7): messages go up from the leaves to the shop, then down.
+From the posterior follows the next EM estimate of how much children vary around their parents.
 """
 
 from __future__ import annotations
@@ -19,31 +20,38 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 LEVELS = ("department", "category", "product_type", "sku", "series")
-EFFECT_SD = 0.3  # prior guess of a level's spread, and
-EFFECT_NODES = 4.0  # how many nodes' worth of evidence that guess weighs
-NO_EFFECT_SD = 1e-4  # of a level that only repeats the one above it
+EFFECT_SD = 0.3  # prior guess of the standard deviation of a level's effects
+EFFECT_NODES = 4.0  # the weight of that guess, in nodes
+NO_EFFECT_SD = 1e-4  # of a level whose nodes are the same as those of the level above
 
 
 @dataclass(frozen=True)
 class Tree:
-    """`parents[l]` [n_l]: the index, one level up, of each node's parent; level 0 hangs on
-    the shop.
+    """The nodes of each level.
 
-    `keys[l]` [n_l]: the path of labels that names each node.
+    Attributes:
+        parents: for each level, the index of each node's parent one level up [n_l]. The parent of
+            the first level is the shop, index 0.
+        keys: for each level, the path of labels that names each node [n_l].
     """
 
     parents: tuple[Ints, ...]
     keys: tuple[tuple[tuple[str, ...], ...], ...]
 
     @property
+    def size(self) -> int:
+        """The number of series."""
+        return len(self.parents[-1])
+
+    @property
     def repeats(self) -> tuple[bool, ...]:
-        """Per level, whether every node is the only child of its parent."""
+        """For each level, whether every node is the only child of its parent."""
         sizes = [1, *(len(parents) for parents in self.parents)]
-        return tuple(here == above for above, here in pairwise(sizes))
+        return tuple(below == above for above, below in pairwise(sizes))
 
     @property
     def ancestry(self) -> Ints:
-        """[n_series, levels]: each series' node at every level, itself last."""
+        """The node of each series at every level [n_series, levels]; the series itself is last."""
         column = np.arange(len(self.parents[-1]))
         columns = [column]
         for parents in reversed(self.parents[1:]):
@@ -54,18 +62,27 @@ class Tree:
 
 @dataclass(frozen=True)
 class Posterior:
-    """Mean and variance of every node's value: [1] of the shop, then [n_l] for each level."""
+    """The posterior of every node's value.
+
+    Attributes:
+        mean: [1] for the shop, then [n_l] for each level.
+        variance: the same shapes.
+        effect_variance: for each level, the EM estimate of the variance of its effects.
+    """
 
     mean: tuple[Floats, ...]
     variance: tuple[Floats, ...]
-    spread: tuple[float, ...]  # E of the mean squared effect per level, with its prior guess
+    effect_variance: tuple[float, ...]
 
 
-def tree(series: pd.DataFrame) -> Tree:
-    """The tree of one row per series: columns department, category, product_type, sku, zone.
+def build_tree(series: pd.DataFrame) -> Tree:
+    """Build the hierarchy.
 
-    A node is named by its path, so a category of two departments is two nodes; a missing label is
-    the label "". Rows must be sorted so that row i is series i.
+    A node is named by its path, so one category name in two departments makes two nodes.
+
+    Args:
+        series: one row per series, row i for series code i: department, category, product_type,
+            sku, zone. A missing label is "".
     """
     labels = list(zip(series["sku"], series["zone"], strict=True))
     paths: list[list[tuple[str, ...]]] = [
@@ -87,46 +104,48 @@ def tree(series: pd.DataFrame) -> Tree:
 
 
 def posterior(
-    of: Tree, target: Floats, precision: Floats, sds: tuple[float, ...], shop: tuple[float, float]
+    tree: Tree, target: Floats, precision: Floats, sds: tuple[float, ...], shop: tuple[float, float]
 ) -> Posterior:
-    """Exact marginals, given leaf evidence.
+    """Exact marginal posteriors by belief propagation.
 
     Args:
-        target: [n_series] observed value of each leaf; ignored where its precision is 0.
-        precision: [n_series] one over the variance of that observation.
-        sds: the standard deviation of a node's effect, per level.
-        shop: mean and standard deviation of the prior on the root.
+        target: observed value of each leaf [n_series]; ignored where its precision is 0.
+        precision: one over the variance of that observation [n_series].
+        sds: the standard deviation of a node's effect, for each level.
+        shop: mean and standard deviation of the prior on the shop's value.
     """
-    evidence = _up(of, target, precision, sds)
+    evidence = _upward_messages(tree, target, precision, sds)
     (root_mean,), (root_precision,) = evidence[0]
     total = root_precision + shop[1] ** -2
     mean = np.array([(root_precision * root_mean + shop[0] * shop[1] ** -2) / total])
-    means, variances, spreads = [mean], [np.array([1 / total])], []
-    levels = zip(evidence[1:], of.parents, sds, of.repeats, strict=True)
-    for (m, lam), parents, sd, repeats in levels:
-        above, uncertain = means[-1][parents], variances[-1][parents]
-        own = 1 / (lam + sd**-2)  # variance given the parent
-        pull = own * lam
-        means.append(pull * m + (1 - pull) * above)
-        variances.append(own + (1 - pull) ** 2 * uncertain)
-        squares = own + pull**2 * ((m - above) ** 2 + uncertain)
+    means, variances, effect_variances = [mean], [np.array([1 / total])], []
+    # The downward pass: combine each node's evidence from below with its parent's posterior.
+    levels = zip(evidence[1:], tree.parents, sds, tree.repeats, strict=True)
+    for (below_mean, below_precision), parents, sd, repeats in levels:
+        parent_mean, parent_variance = means[-1][parents], variances[-1][parents]
+        conditional = 1 / (below_precision + sd**-2)  # variance given the parent's value
+        gain = conditional * below_precision
+        means.append(gain * below_mean + (1 - gain) * parent_mean)
+        variances.append(conditional + (1 - gain) ** 2 * parent_variance)
+        # Expected square of each effect, for EM: its variance plus the square of its mean.
+        squares = conditional + gain**2 * ((below_mean - parent_mean) ** 2 + parent_variance)
         guess = EFFECT_NODES * EFFECT_SD**2
-        wide = float((squares.sum() + guess) / (len(squares) + EFFECT_NODES))
-        spreads.append(NO_EFFECT_SD**2 if repeats else wide)
-    return Posterior(tuple(means), tuple(variances), tuple(spreads))
+        estimate = float((squares.sum() + guess) / (len(squares) + EFFECT_NODES))
+        effect_variances.append(NO_EFFECT_SD**2 if repeats else estimate)
+    return Posterior(tuple(means), tuple(variances), tuple(effect_variances))
 
 
-def _up(
-    of: Tree, target: Floats, precision: Floats, sds: tuple[float, ...]
+def _upward_messages(
+    tree: Tree, target: Floats, precision: Floats, sds: tuple[float, ...]
 ) -> list[tuple[Floats, Floats]]:
-    """Per level, shop first: the mean and precision of the evidence below each node."""
-    found = [(np.where(precision > 0, target, 0.0), precision)]
-    sizes = [1, *(len(parents) for parents in of.parents)]
-    for level in reversed(range(len(of.parents))):
-        mean, lam = found[0]
-        message = lam / (1 + lam * sds[level] ** 2)
-        below = np.bincount(of.parents[level], message, sizes[level]).astype(np.float64)
-        weighted = np.bincount(of.parents[level], message * mean, sizes[level])
-        means = np.divide(weighted, below, out=np.zeros_like(below), where=below > 0)
-        found.insert(0, (means, below))
-    return found
+    """Mean and precision of the evidence below each node, for the shop and then each level."""
+    evidence = [(np.where(precision > 0, target, 0.0), precision)]
+    sizes = [1, *(len(parents) for parents in tree.parents)]
+    for level in reversed(range(len(tree.parents))):
+        mean, node_precision = evidence[0]
+        message = node_precision / (1 + node_precision * sds[level] ** 2)
+        total = np.bincount(tree.parents[level], message, sizes[level]).astype(np.float64)
+        weighted = np.bincount(tree.parents[level], message * mean, sizes[level])
+        means = np.divide(weighted, total, out=np.zeros_like(total), where=total > 0)
+        evidence.insert(0, (means, total))
+    return evidence

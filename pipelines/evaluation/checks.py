@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,10 +14,12 @@ from models.evaluation import holdout
 from models.evaluation.profit import Market, limit_shares
 from models.export_check import export_error
 from models.runtime import ResponseRuntime
+from models.stderr import without_messages
 from pipelines.evaluation.predictions import ForecastTask, Responses, SavedModels
 from pricebook.config import Gate, Params
 from pricebook.verdict import GateCheck, at_least, at_most
 
+LITERT_MESSAGE = re.compile(rb"INFO: Created TensorFlow Lite XNNPACK delegate")
 LARGE_DEPARTMENT = 0.01  # of all units; the error of a smaller one is mostly noise
 
 
@@ -126,7 +129,8 @@ def _response_checks(trial: Trial) -> list[GateCheck]:
     wrong = float((~(table["elasticity"] < 0) | ~np.isfinite(table["stderr"])).sum())
     extreme = float((table["elasticity"] < bars.most_elastic).mean())
     share = f"share of elasticities beyond {bars.most_elastic:g}"
-    error = export_error(pair.responses.keras_outputs, ResponseRuntime.load(pair.exported))
+    with without_messages(LITERT_MESSAGE):
+        error = export_error(pair.responses.keras_outputs, ResponseRuntime.load(pair.exported))
     export = "largest relative difference between the exported and the Keras model"
     return [
         at_most("elasticity_sign", wrong, 0, "elasticities not below zero or without an error"),
@@ -140,7 +144,7 @@ def _price_response_check(trial: Trial) -> GateCheck:
     champion, market = trial.champion, trial.market
     error = market.misfit(trial.challenger.responses.elasticities)
     anchor = market.misfit(champion.responses.elasticities if champion else None)
-    ratio = error / anchor if anchor > 0 else 1.0
+    ratio = error / anchor if anchor else 1.0  # a NaN fails
     margin = trial.bars.response_margin if champion else 0
     against = "the champion's" if champion else "that of no response at all"
     what = f"held-out error of the price response over {against}"
@@ -153,7 +157,7 @@ def _profit_check(trial: Trial) -> GateCheck:
     anchor = champion.prices if champion else None
     gain = market.gain(trial.challenger.prices, anchor, trial.params.train.seed)
     before = market.status_quo() if anchor is None else market.profit(anchor)
-    bar = -trial.bars.profit_margin * abs(float(limit_shares(before).sum()))
+    bar = 0.0 - trial.bars.profit_margin * abs(float(limit_shares(before).sum()))
     against = "the champion's prices" if champion else "the prices charged"
     what = f"backtested profit over {against}, in minor units"
     if not len(market.listings):

@@ -39,7 +39,7 @@ def check_weights(model: str, network: Any) -> None:
         TrainingError: a weight is NaN or infinite.
     """
     for weight in network.weights:
-        if not np.isfinite(weight.numpy()).all():
+        if not np.isfinite(weight.value.numpy()).all():
             raise TrainingError(
                 f"A weight of the {model} model is not finite. Received: {weight.path}"
             )

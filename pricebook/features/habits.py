@@ -76,13 +76,19 @@ def learn_segments(shoppers: ir.Table, calendar: Calendar) -> SegmentModel:
     Args:
         shoppers: rows of `shoppers.shopper_snapshots`.
     """
+    import sklearn.cluster  # noqa: F401  threadpool_limits needs its libraries to be loaded
+    from threadpoolctl import threadpool_limits
+
     active = shoppers.filter(shoppers.orders_13 > 0)
     rows = active.filter(active.snapshot == _learning_snapshot(active, calendar))
     below, listed = (rows[name].sum().fill_null(0) for name in ("below", "listed"))
     prior = float(ibis.ifelse(listed > 0, below / listed, 0.0).execute())
     sample = _with_habits(rows, prior).order_by(rows.customer_id.hash(), "customer_id")
     columns = sample.limit(SAMPLE).select(*HABITS).to_pyarrow().columns
-    return _fit(np.column_stack([column.to_numpy() for column in columns]), prior)
+    # One thread: on busy cores the threads of OpenMP spin while they wait for each other, which can
+    # take ten times as long as the clustering itself.
+    with threadpool_limits(limits=1):
+        return _fit(np.column_stack([column.to_numpy() for column in columns]), prior)
 
 
 def _learning_snapshot(active: ir.Table, calendar: Calendar) -> ir.Scalar:

@@ -146,11 +146,12 @@ class Logit:
         return -self.slope * price * _sigmoid(-self._log_odds(price))
 
     def optimum(self, unit_cost: float) -> float:
-        """c + (1 + W(exp(utility - b c - 1))) / b, where W is the Lambert W function.
+        """c + (1 + W(exp(utility - b c - 1))) / b, where W is the Lambert W function. Needs SciPy.
 
         Aravindakshan & Ratchford 2011, "Solving share equations in logit models using the
         LambertW function", Review of Marketing Science 9(1).
         """
+        # Imported here: SciPy takes 27 MB of memory, and the price service does not need it.
         from scipy.special import wrightomega
 
         # wrightomega(z) is W(exp(z)), and does not overflow for a large z.
