@@ -24,8 +24,8 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from benchmarks.inputs.simulated import SimulatedShop, simulate_shop
 from benchmarks.report import Bar, Plot, print_result, write_result
-from benchmarks.simulated import SimulatedShop, simulate_shop
 
 SKUS, ZONES, WEEKS, SEED = 10, 80, 120, 7
 MONTHS, SERIES = 60, 30_000

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from benchmarks.inputs.simulated import seed_range, simulate_shop
 from benchmarks.report import Bar, Plot, print_result, write_result
-from benchmarks.simulated import seed_range, simulate_shop
 from pricebook.config import Demand
 from pricebook.metrics import bias, wape
 

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from benchmarks import rivals
-from benchmarks.panel import benchmark_panel
+from benchmarks.inputs.panel import benchmark_panel
 from benchmarks.report import Bar, Plot, Row, print_result, write_result
 from pricebook.config import REPO_ROOT, Train, load_params
 from pricebook.metrics import bias, coverage, mase, pinball, rmsse, wape

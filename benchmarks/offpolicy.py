@@ -29,8 +29,8 @@ import pandas as pd
 from pydantic_core import to_json
 from rich.console import Console
 
+from benchmarks.inputs.simulated import Floats, Week, panel, play, seed_range, sku_names
 from benchmarks.report import Bar, Plot, print_result, write_result
-from benchmarks.simulated import Floats, Week, panel, play, seed_range, sku_names
 from models.runtime import Series
 from pricebook.config import Experiment, Quote, Response
 from pricebook.events import Event

@@ -23,8 +23,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from rich.console import Console
 
+from benchmarks.inputs.simulated import Week, panel, play, seed_range, sku_names
 from benchmarks.report import Bar, Plot, print_result, write_result
-from benchmarks.simulated import Week, panel, play, seed_range, sku_names
 from pricebook import money
 from pricebook.config import Quote, Response
 from pricebook.pricing import guardrails

@@ -21,9 +21,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from benchmarks.panel import benchmark_panel
+from benchmarks.inputs.panel import benchmark_panel
+from benchmarks.inputs.simulated import SimulatedShop, simulate_shop
 from benchmarks.report import Bar, Plot, print_result, write_result
-from benchmarks.simulated import SimulatedShop, simulate_shop
 from models.response.controls import (
     control_columns,
     group_means,

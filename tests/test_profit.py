@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.simulated import simulate_shop
+from benchmarks.inputs.simulated import simulate_shop
 from models.evaluation.holdout import hold_out
 from models.evaluation.profit import MAX_SHARE, limit_shares, market
 from pricebook.config import REPO_ROOT

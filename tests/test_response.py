@@ -267,7 +267,7 @@ def test_a_history_without_a_sale_is_named(market):
 
 @pytest.fixture(scope="module")
 def zoned():
-    from benchmarks.simulated import simulate_shop
+    from benchmarks.inputs.simulated import simulate_shop
 
     return simulate_shop(1, skus=8, categories=2, weeks=60, zones=5)
 
