@@ -88,9 +88,9 @@ class Registry:
                 update_artifact_paths(settings.state / "mlflow.db", EXPERIMENT, self._artifacts)
 
     def _experiment(self) -> str:
-        found = self._client.get_experiment_by_name(EXPERIMENT)
-        if found is not None:
-            return str(found.experiment_id)
+        experiment = self._client.get_experiment_by_name(EXPERIMENT)
+        if experiment is not None:
+            return str(experiment.experiment_id)
         location = None if self._artifacts_are_remote() else self._artifacts.as_uri()
         return str(self._client.create_experiment(EXPERIMENT, artifact_location=location))
 
@@ -129,10 +129,10 @@ class Registry:
 
     def newest(self, name: str) -> str:
         """The newest version of a model."""
-        found = self._client.search_model_versions(f"name = '{name}'")
-        if not found:
+        versions = self._client.search_model_versions(f"name = '{name}'")
+        if not versions:
             raise RegistryError(f"Train the {name} model first. Received: no version of it")
-        return str(max(int(version.version) for version in found))
+        return str(max(int(version.version) for version in versions))
 
     def tag(self, name: str, version: str, tags: Mapping[str, str]) -> None:
         for key, value in tags.items():
@@ -142,8 +142,8 @@ class Registry:
         """Fetch what the model's `save` wrote into `folder`."""
         source = self._version(name, version).source
         with tempfile.TemporaryDirectory() as scratch:
-            found = self._mlflow.artifacts.download_artifacts(source, dst_path=scratch)
-            (saved,) = (Path(found) / "data").iterdir()
+            downloaded = self._mlflow.artifacts.download_artifacts(source, dst_path=scratch)
+            (saved,) = (Path(downloaded) / "data").iterdir()
             shutil.copytree(saved, folder, dirs_exist_ok=True)
         return folder
 
@@ -163,8 +163,8 @@ class Registry:
         >>> Registry(settings).aliased("champion")  # doctest: +SKIP
         {'demand': '3', 'response': '4'}
         """
-        found = {name: self._aliased(name, alias) for name in MODELS}
-        return {name: version for name, version in found.items() if version is not None}
+        versions = {name: self._aliased(name, alias) for name in MODELS}
+        return {name: version for name, version in versions.items() if version is not None}
 
     def _aliased(self, name: str, alias: str) -> str | None:
         registered = self._client.search_registered_models(f"name = '{name}'")

@@ -70,8 +70,8 @@ class Vocabulary:
 
     def indices(self, rows: Sequence[Series]) -> Indices:
         """[n, 6]: department, category, product type, sku, series, segment; 0 is unknown."""
-        found = [(*self._path(row), self._segments.get(row.segment, 0)) for row in rows]
-        return np.array(found, np.int32).reshape(-1, len(COLUMNS))
+        indices = [(*self._path(row), self._segments.get(row.segment, 0)) for row in rows]
+        return np.array(indices, np.int32).reshape(-1, len(COLUMNS))
 
     def _path(self, row: Series) -> tuple[int, ...]:
         return self._series.get((row.sku, row.zone)) or self._skus.get(row.sku) or self._labels(row)

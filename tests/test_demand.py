@@ -66,37 +66,37 @@ def model(past_and_plan):
 
 
 @pytest.fixture(scope="module")
-def few():
-    """Too few series to rehearse on, so that a fit is one training."""
+def few_series():
+    """Too few_series series to rehearse on, so that a fit is one training."""
     return split(market(series=12))
 
 
 @pytest.fixture(scope="module")
-def brief(few):
-    return fit(few[0], BRIEF, HORIZON, 7, quiet)
+def brief(few_series):
+    return fit(few_series[0], BRIEF, HORIZON, 7, quiet)
 
 
 @pytest.fixture(scope="module")
-def said(model, past_and_plan):
+def forecast_frame(model, past_and_plan):
     return model.forecast(*past_and_plan)
 
 
-def test_it_beats_the_four_period_mean_where_promotions_are_planned(said, past_and_plan):
+def test_it_beats_the_four_period_mean_where_promotions_are_planned(forecast_frame, past_and_plan):
     history, plan = past_and_plan
     sold = plan.sort_values(["sku", "period"])["units"]
     baseline = four_period_mean(history, HORIZON)["mean"]
-    assert wape(sold, said["mean"]) < 0.8 * wape(sold, baseline)
+    assert wape(sold, forecast_frame["mean"]) < 0.8 * wape(sold, baseline)
 
 
-def test_its_80_percent_interval_holds_most_outcomes(said, past_and_plan):
+def test_its_80_percent_interval_holds_most_outcomes(forecast_frame, past_and_plan):
     sold = past_and_plan[1].sort_values(["sku", "period"])["units"]
-    assert 0.65 < coverage(sold, said["q10"], said["q90"]) < 0.95
+    assert 0.65 < coverage(sold, forecast_frame["q10"], forecast_frame["q90"]) < 0.95
 
 
-def test_a_forecast_has_a_row_per_series_and_step(said):
-    assert list(said.columns) == ["sku", "zone", "period", "step", "mean", *QUANTILES]
-    assert said["step"].tolist() == [1, 2, 3] * 40
-    assert said["sku"].is_monotonic_increasing
+def test_a_forecast_has_a_row_per_series_and_step(forecast_frame):
+    assert list(forecast_frame.columns) == ["sku", "zone", "period", "step", "mean", *QUANTILES]
+    assert forecast_frame["step"].tolist() == [1, 2, 3] * 40
+    assert forecast_frame["sku"].is_monotonic_increasing
 
 
 def test_price_up_never_means_demand_up(model, past_and_plan):
@@ -109,74 +109,80 @@ def test_price_up_never_means_demand_up(model, past_and_plan):
     assert dearer[-2].sum() < 0.9 * dearer[1].sum()
 
 
-def test_one_dearer_step_leaves_the_others_alone(model, past_and_plan, said):
+def test_one_dearer_step_leaves_the_others_alone(model, past_and_plan, forecast_frame):
     history, plan = past_and_plan
     second = plan["period"] == sorted(plan["period"].unique())[1]
     price = plan["price"].where(~second, plan["price"] * 1.3)
-    changed = figures(model.forecast(history, plan.assign(price=price))) != figures(said)
-    assert (changed.any(axis=1) == (said["step"] == 2)).all()
+    changed = figures(model.forecast(history, plan.assign(price=price))) != figures(forecast_frame)
+    assert (changed.any(axis=1) == (forecast_frame["step"] == 2)).all()
 
 
-def test_quantiles_never_cross_and_are_never_negative(said):
-    quantiles = said[QUANTILES].to_numpy()
-    assert (np.diff(quantiles, axis=1) >= 0).all() and (figures(said) >= 0).all()
+def test_quantiles_never_cross_and_are_never_negative(forecast_frame):
+    quantiles = forecast_frame[QUANTILES].to_numpy()
+    assert (np.diff(quantiles, axis=1) >= 0).all() and (figures(forecast_frame) >= 0).all()
 
 
-def test_the_same_seed_on_the_same_panel_repeats_exactly(few, brief):
-    again = fit(few[0], BRIEF, HORIZON, 7, quiet)
-    pd.testing.assert_frame_equal(again.forecast(*few), brief.forecast(*few), check_exact=True)
+def test_the_same_seed_on_the_same_panel_repeats_exactly(few_series, brief):
+    again = fit(few_series[0], BRIEF, HORIZON, 7, quiet)
+    pd.testing.assert_frame_equal(
+        again.forecast(*few_series), brief.forecast(*few_series), check_exact=True
+    )
 
 
-def test_another_seed_gives_another_model(few, brief):
-    assert not fit(few[0], BRIEF, HORIZON, 8, quiet).forecast(*few).equals(brief.forecast(*few))
+def test_another_seed_gives_another_model(few_series, brief):
+    assert (
+        not fit(few_series[0], BRIEF, HORIZON, 8, quiet)
+        .forecast(*few_series)
+        .equals(brief.forecast(*few_series))
+    )
 
 
-def test_the_order_of_rows_does_not_matter(model, past_and_plan, said):
+def test_the_order_of_rows_does_not_matter(model, past_and_plan, forecast_frame):
     history, plan = (frame.sample(frac=1, random_state=1) for frame in past_and_plan)
-    pd.testing.assert_frame_equal(model.forecast(history, plan), said, rtol=1e-4)
+    pd.testing.assert_frame_equal(model.forecast(history, plan), forecast_frame, rtol=1e-4)
 
 
-def test_a_saved_model_forecasts_the_same(model, past_and_plan, said, tmp_path):
+def test_a_saved_model_forecasts_the_same(model, past_and_plan, forecast_frame, tmp_path):
     model.save(tmp_path / "demand")
     loaded = DemandModel.load(tmp_path / "demand")
     assert loaded.shape == model.shape and loaded.spread == model.spread
-    pd.testing.assert_frame_equal(loaded.forecast(*past_and_plan), said, rtol=1e-5)
+    pd.testing.assert_frame_equal(loaded.forecast(*past_and_plan), forecast_frame, rtol=1e-5)
 
 
 def test_a_sku_it_never_saw_is_forecast_from_its_own_past(model):
     history, plan = split(market(seed=9).assign(sku=lambda f: "new-" + f["sku"]))
     sold = plan["units"].groupby(plan["sku"]).sum()
-    said = model.forecast(history, plan).groupby("sku")["mean"].sum()
-    assert np.corrcoef(sold, said)[0, 1] > 0.8
+    forecast = model.forecast(history, plan).groupby("sku")["mean"].sum()
+    assert np.corrcoef(sold, forecast)[0, 1] > 0.8
 
 
-def test_it_needs_no_products_table(few):
-    bare = [frame.drop(columns=["department", "category"]) for frame in few]
+def test_it_needs_no_products_table(few_series):
+    bare = [frame.drop(columns=["department", "category"]) for frame in few_series]
     assert len(fit(bare[0], BRIEF, HORIZON, 7, quiet).forecast(*bare)) == 12 * HORIZON
 
 
 def test_a_null_category_is_an_unknown_one(model, past_and_plan):
     history, plan = past_and_plan
-    said = model.forecast(history.assign(category=None), plan.assign(category=None))
-    assert np.isfinite(figures(said)).all()
+    forecast = model.forecast(history.assign(category=None), plan.assign(category=None))
+    assert np.isfinite(figures(forecast)).all()
 
 
-def test_it_trains_on_the_series_that_sold_most_and_tells_each_epoch_once(few):
-    told = []
+def test_it_trains_on_the_series_that_sold_most_and_tells_each_epoch_once(few_series):
+    epochs = []
     params = BRIEF.model_copy(update={"max_series": 5, "epochs": 2})
-    trained = fit(few[0], params, HORIZON, 7, lambda *epoch: told.append(epoch))
+    trained = fit(few_series[0], params, HORIZON, 7, lambda *epoch: epochs.append(epoch))
     assert set(trained.shape.words["sku"]) == set(
-        few[0].groupby("sku")["units"].sum().nlargest(5).index
+        few_series[0].groupby("sku")["units"].sum().nlargest(5).index
     )
-    assert [epoch for epoch, _ in told] == [1, 2]
-    assert all(np.isfinite(losses["loss"]) for _, losses in told)
+    assert [epoch for epoch, _ in epochs] == [1, 2]
+    assert all(np.isfinite(losses["loss"]) for _, losses in epochs)
 
 
 @pytest.mark.parametrize("freq", ["D", "MS"])
 def test_any_grain_is_read_off_the_dates(freq):
     history, plan = split(market(series=6, periods=30, freq=freq))
-    said = fit(history, BRIEF, HORIZON, 7, quiet).forecast(history, plan)
-    assert sorted(said["period"].unique()) == sorted(plan["period"].unique())
+    forecast = fit(history, BRIEF, HORIZON, 7, quiet).forecast(history, plan)
+    assert sorted(forecast["period"].unique()) == sorted(plan["period"].unique())
 
 
 def test_zones_are_series_of_their_own():
@@ -255,9 +261,9 @@ def test_weeks_before_a_launch_are_not_weeks_without_demand(model, past_and_plan
     before = history["period"] < launch
     zeros = history.assign(units=history["units"].where(~before, 0))
     absent = history[~before | (history["sku"] == "s000")]
-    only = plan[plan["sku"] != "s000"]
+    planned = plan[plan["sku"] != "s000"]
     pd.testing.assert_frame_equal(
-        model.forecast(zeros, only), model.forecast(absent, only), rtol=1e-4
+        model.forecast(zeros, planned), model.forecast(absent, planned), rtol=1e-4
     )
 
 
@@ -276,9 +282,9 @@ def by_life():
     """What is forecast and what was sold, a row a series and step, indexed by kind."""
     panel, kind = lives()
     history, plan = split(panel)
-    said = fit(history, SMALL, HORIZON, 7, quiet).forecast(history, plan)
+    forecast = fit(history, SMALL, HORIZON, 7, quiet).forecast(history, plan)
     sold = plan.assign(kind=kind)[["sku", "period", "units", "kind"]]
-    return said.merge(sold, on=["sku", "period"]).set_index("kind")
+    return forecast.merge(sold, on=["sku", "period"]).set_index("kind")
 
 
 def test_a_series_that_sells_rarely_is_forecast_to_sell_rarely(by_life):
@@ -292,22 +298,22 @@ def test_a_series_that_vanished_is_forecast_to_sell_nothing(by_life):
 
 
 def test_a_series_whose_first_sale_is_late_is_forecast_at_its_own_level(by_life):
-    sold, said = (by_life.loc["late"].groupby("sku")[name].sum() for name in ("units", "mean"))
-    assert wape(sold, said) < 0.3 and np.corrcoef(sold, said)[0, 1] > 0.8
+    sold, mean = (by_life.loc["late"].groupby("sku")[name].sum() for name in ("units", "mean"))
+    assert wape(sold, mean) < 0.3 and np.corrcoef(sold, mean)[0, 1] > 0.8
 
 
 def test_intervals_that_held_too_little_are_widened():
     sold = np.random.default_rng(0).normal(50, 10, (100, 3))
     levels = np.array([-2, -1.5, -0.6, 0, 0.6, 1.5, 2]) * 5
-    said = np.full((100, 3, 7), 50.0) + levels
+    quantiles = np.full((100, 3, 7), 50.0) + levels
     q = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
-    spread = conformal_spread(sold, said, q)
+    spread = conformal_spread(sold, quantiles, q)
     ends = (np.full_like(sold, 50 + side * 7.5 * spread) for side in (-1, 1))
     assert coverage(sold, *ends) == pytest.approx(0.8, abs=0.02)
 
 
 def test_the_baseline_repeats_the_mean_of_four_periods():
     panel = market(series=1, periods=6).assign(units=[9, 9, 1, 2, 3, 6])
-    told = four_period_mean(panel, 2)
-    assert told["mean"].tolist() == [3, 3] and told["step"].tolist() == [1, 2]
-    assert told["period"].min() == panel["period"].max() + pd.Timedelta(days=7)
+    baseline = four_period_mean(panel, 2)
+    assert baseline["mean"].tolist() == [3, 3] and baseline["step"].tolist() == [1, 2]
+    assert baseline["period"].min() == panel["period"].max() + pd.Timedelta(days=7)

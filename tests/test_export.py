@@ -120,8 +120,8 @@ def test_the_less_is_known_the_wider_the_error(runtime):
 
 
 def test_an_unknown_segment_is_everyone(runtime):
-    one, other = runtime.elasticity([Series("s1", segment="martian"), Series("s1")])
-    assert one == other
+    unknown, other = runtime.elasticity([Series("s1", segment="martian"), Series("s1")])
+    assert unknown == other
 
 
 @pytest.mark.parametrize(("rows", "rungs"), [(1, 30), (1000, 30), (7, 1), (3, 0), (0, 5)])
@@ -134,8 +134,8 @@ def test_any_batch_and_ladder_is_answered(runtime, rows, rungs):
 def test_a_batch_answers_as_its_rows_do_alone(runtime):
     rows = [Series("s1"), Series("s2", segment="regular"), Series("never seen")]
     ratios = np.array([[0.8, 1.1], [0.7, 0.9], [0.6, 1.0]])
-    alone = [runtime.demand_ratio([row], ratios[[i]])[0] for i, row in enumerate(rows)]
-    assert np.allclose(runtime.demand_ratio(rows, ratios), alone)
+    singles = [runtime.demand_ratio([row], ratios[[i]])[0] for i, row in enumerate(rows)]
+    assert np.allclose(runtime.demand_ratio(rows, ratios), singles)
 
 
 def test_threads_of_different_batches_do_not_mix(runtime):

@@ -20,19 +20,19 @@ def test_a_perfect_forecast_has_no_error(sold):
 
 
 @given(UNITS, UNITS)
-def test_bias_is_never_larger_than_wape(sold, said):
+def test_bias_is_never_larger_than_wape(sold, forecast):
     sold[0, 0] += 1
-    assert abs(bias(sold, said)) <= wape(sold, said) * (1 + 1e-9)
+    assert abs(bias(sold, forecast)) <= wape(sold, forecast) * (1 + 1e-9)
 
 
 @given(UNITS, UNITS)
-def test_pinball_at_the_median_is_half_the_absolute_error(sold, said):
-    assert pinball(sold, said, 0.5) == pytest.approx(np.abs(sold - said).mean() / 2)
+def test_pinball_at_the_median_is_half_the_absolute_error(sold, forecast):
+    assert pinball(sold, forecast, 0.5) == pytest.approx(np.abs(sold - forecast).mean() / 2)
 
 
 def test_a_naive_forecast_of_a_steady_walk_scores_one():
-    history, sold, said = [[0.0, 2.0, 4.0, 6.0]], [[8.0]], [[6.0]]
-    assert rmsse(sold, said, history) == mase(sold, said, history) == 1
+    history, sold, forecast = [[0.0, 2.0, 4.0, 6.0]], [[8.0]], [[6.0]]
+    assert rmsse(sold, forecast, history) == mase(sold, forecast, history) == 1
 
 
 def test_scaled_errors_average_series_and_not_units():

@@ -11,9 +11,9 @@ def test_the_card_is_what_the_code_and_the_results_say():
 
 
 def test_every_input_of_the_models_is_on_the_card():
-    told = CARD.read_text()
+    card_text = CARD.read_text()
     names = [name for name in feature_repo()["SHOPPER_FEATURES"] if not name.endswith("_at")]
-    assert all(name.replace("_", " ") in told for name in (*COVARIATES, *STATIC, *names))
+    assert all(name.replace("_", " ") in card_text for name in (*COVARIATES, *STATIC, *names))
 
 
 def test_a_missed_bar_is_told_on_the_card():

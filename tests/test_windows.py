@@ -31,8 +31,10 @@ def test_no_training_window_looks_past_its_own_origin():
     changed = panel.assign(units=panel["units"].where(panel["period"] < "2024-04-01", 999))
     origin = 13  # the Monday of 2024-04-01
     pairs = (np.arange(3), np.full(3, origin))
-    one, two = (make_windows(to_grid(p), np.zeros((20, 6)), pairs, 8, 2) for p in (panel, changed))
-    assert (one.past == two.past).all() and (one.scale == two.scale).all()
+    first, two = (
+        make_windows(to_grid(p), np.zeros((20, 6)), pairs, 8, 2) for p in (panel, changed)
+    )
+    assert (first.past == two.past).all() and (first.scale == two.scale).all()
 
 
 def test_windows_start_two_periods_after_the_first_sale_and_reach_the_last_period():
@@ -55,8 +57,8 @@ def test_what_is_planned_reaches_only_the_horizon():
     panel = market()
     dearer = panel.assign(price=panel["price"].where(panel["period"] < "2024-04-01", 5000.0))
     pairs = (np.arange(4), np.full(4, 13))
-    one, two = (make_windows(to_grid(p), np.zeros((20, 6)), pairs, 8, 2) for p in (panel, dearer))
-    assert (one.past == two.past).all() and (one.log_price < two.log_price).all()
+    first, two = (make_windows(to_grid(p), np.zeros((20, 6)), pairs, 8, 2) for p in (panel, dearer))
+    assert (first.past == two.past).all() and (first.log_price < two.log_price).all()
 
 
 @pytest.mark.parametrize(("freq", "following"), [("D", "D"), ("W-SUN", "7D"), ("MS", "MS")])
@@ -89,8 +91,8 @@ def test_what_a_series_past_says_of_promotions_knows_nothing_from_its_origin_on(
         units=panel["units"].where(~late, 999), price=panel["price"].where(~late, 5000.0)
     )
     pairs, reference = (np.arange(4), np.full(4, 13)), np.full((4, 1), 400.0)
-    one, two = (lifts(to_grid(p), pairs, reference, 2) for p in (panel, changed))
-    assert (one == two).all()
+    first, two = (lifts(to_grid(p), pairs, reference, 2) for p in (panel, changed))
+    assert (first == two).all()
 
 
 def test_a_promotion_that_sold_more_before_is_expected_to_again():
@@ -110,7 +112,7 @@ def test_a_period_without_stock_says_nothing_of_the_scale():
         units=panel["units"].where(~empty, 0), on_hand_share=1.0 - empty.astype(float)
     )
     pairs, dates = (np.zeros(1, int), np.full(1, 13)), np.zeros((20, 6))
-    one, two = (make_windows(to_grid(p), dates, pairs, 12, 2) for p in (panel, short))
-    assert two.scale == pytest.approx(one.scale, rel=0.15)
-    expected = [w.lifts[0, 0, 0] + np.log(w.scale[0]) for w in (one, two)]
+    first, two = (make_windows(to_grid(p), dates, pairs, 12, 2) for p in (panel, short))
+    assert two.scale == pytest.approx(first.scale, rel=0.15)
+    expected = [w.lifts[0, 0, 0] + np.log(w.scale[0]) for w in (first, two)]
     assert expected[1] == pytest.approx(expected[0], abs=0.05)

@@ -62,8 +62,10 @@ def hold_out(panel: pd.DataFrame, horizon: int) -> HeldOut:
             f"train.horizon holds out {horizon} periods and needs as many again before them. "
             f"Received: {len(periods)} periods"
         )
-    seen = panel["period"] < periods[-horizon]
-    return HeldOut(panel[seen].reset_index(drop=True), panel[~seen].reset_index(drop=True))
+    is_history = panel["period"] < periods[-horizon]
+    return HeldOut(
+        panel[is_history].reset_index(drop=True), panel[~is_history].reset_index(drop=True)
+    )
 
 
 def largest(history: pd.DataFrame, count: int | None) -> pd.DataFrame:
