@@ -105,12 +105,13 @@ class LatestValues:
 
     def features(self, sku: str, zone: str) -> dict[str, int]:
         """The known values, by the name of the feature."""
-        observations = self._applicable(sku, zone)
-        if not observations:
-            return {}
-        values = (_on_hand(observations), _lowest_price(observations))
-        named = zip(VALUE_FEATURES, values, strict=True)
-        return {name: value for name, value in named if value is not None}
+        features: dict[str, int] = {}
+        if observations := self._applicable(sku, zone):
+            if (units := _on_hand(observations)) is not None:
+                features["on_hand"] = units
+            if (price := _lowest_price(observations)) is not None:
+                features["competitor_price"] = price
+        return features
 
     def places(self) -> list[Place]:
         return list(self._values)

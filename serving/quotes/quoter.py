@@ -78,7 +78,7 @@ class Quoter:
         profiles, store_problem = await self._look_up_shoppers(requests)
         # There is no `await` from here on, so requests that arrive at the same time are answered
         # one after the other. Otherwise a shopper could get two different quotes of a sku.
-        keys = [_lock_key(req, bundle.places[row]) for req, row in zip(requests, rows, strict=True)]
+        keys = [_lock_key(req, bundle, row) for req, row in zip(requests, rows, strict=True)]
         quotes = [None if stop_reason else self.locks.get(key, now) for key in keys]
         issued: dict[Key | None, LockedQuote] = {}
         if new := _positions_to_issue(quotes, keys):
@@ -223,10 +223,10 @@ def _check_batch_size(requests: Sequence[QuoteRequest], bundle: Bundle) -> None:
         raise RequestError(413, "too_many", detail, len(requests))
 
 
-def _lock_key(request: QuoteRequest, place: tuple[str, str]) -> Key | None:
+def _lock_key(request: QuoteRequest, bundle: Bundle, row: int) -> Key | None:
     if request.customer_id is None:
         return None
-    return request.customer_id, *place, request.consent
+    return request.customer_id, *bundle.places[row], request.consent
 
 
 def _positions_to_issue(
