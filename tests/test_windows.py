@@ -99,8 +99,8 @@ def test_a_promotion_that_sold_more_before_is_expected_to_again():
     panel = market(periods=30)
     promoted = (np.arange(len(panel)) % 3 == 0).astype(float)
     panel = panel.assign(mailer=promoted, units=20 * (1 + promoted), price=500.0)
-    said = lifts(to_grid(panel), (np.zeros(1, int), np.full(1, 27)), np.full((1, 1), 500.0), 3)
-    expected = dict(zip(promoted[27:30], np.exp(said[0, :, 0]) - 1, strict=True))
+    predicted = lifts(to_grid(panel), (np.zeros(1, int), np.full(1, 27)), np.full((1, 1), 500.0), 3)
+    expected = dict(zip(promoted[27:30], np.exp(predicted[0, :, 0]) - 1, strict=True))
     assert expected[1] == pytest.approx(40, rel=0.05)
     assert expected[0] == pytest.approx(20, rel=0.05)
 
