@@ -103,7 +103,7 @@ class Shop:
 
 
 def shop(seed: int) -> Shop:
-    market = Market.draw(Spec(skus=24, shoppers=1000, minded=2.0, seed=seed))
+    market = Market.draw(Spec(skus=24, shoppers=1000, price_sensitivity=2.0, seed=seed))
     weeks = play(market, HISTORY + WEEKS)
     return Shop(market, weeks[HISTORY:], _bundle(market, weeks[:HISTORY]))
 

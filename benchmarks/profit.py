@@ -99,7 +99,7 @@ Policy = Callable[[int, State, Offer, Played], Ints]
 
 def shop(seed: int) -> Shop:
     """Simulate a shop whose skus substitute each other. Half of its list prices are too high."""
-    market = Market.draw(Spec(shoppers=1000, seed=seed, nest=0.9, minded=1.6))
+    market = Market.draw(Spec(shoppers=1000, seed=seed, nest=0.9, price_sensitivity=1.6))
     history = play(market, HISTORY)
     missing = np.full(market.spec.skus, np.nan)
     floor = guardrails.floors(market.unit_cost.astype(float), missing, market.list_price, LIMITS)

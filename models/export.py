@@ -31,7 +31,7 @@ def export(model: ResponseModel, directory: Path) -> None:
 
 
 def _lookup(tables: Tables) -> dict[str, Any]:
-    """What a `Vocabulary` is made of."""
+    """The tables that `Vocabulary` reads."""
     return {
         "format": FORMAT,
         "vocabularies": _vocabularies(tables),
@@ -43,7 +43,7 @@ def _lookup(tables: Tables) -> dict[str, Any]:
 
 
 def _vocabularies(tables: Tables) -> dict[str, Any]:
-    """Each name's index is its place, from 1."""
+    """Names by kind. The index of a name is its position plus 1; 0 means unknown."""
     return {**dict(zip(LEVELS, tables.tree.keys, strict=True)), "segment": tables.segments}
 
 

@@ -141,8 +141,10 @@ class Quote(Section):
 
     min_margin: Share = Field(0.05, description="over unit cost, at least; sets the floor")
     max_markdown: Share = Field(0.30, description="below list price, at most")
-    max_step: Share = Field(0.15, description="from the usual (reference) price, at most")
-    competitor_band: Share | None = Field(None, description="above the cheapest rival, at most")
+    max_step: Share = Field(0.15, description="from the reference price, at most")
+    competitor_band: Share | None = Field(
+        None, description="above the cheapest competitor, at most"
+    )
     max_dispersion: Share = Field(
         0.10, description="of a personal price below the public one, at most"
     )

@@ -39,11 +39,11 @@ class Spec:
 
     Attributes:
         rivalry: weight of the cheapest competitor's log price, relative to the shop's own.
-        restless: standard deviation of the log of competitors' target prices around the shop's.
+        rival_noise: standard deviation of the log of competitors' target prices around the shop's.
         mailed: share of the price cuts that are in the mailer.
         nest: the nested logit's parameter. At 1, skus of a category substitute each other no more
             than the option to buy nothing; a lower value means closer substitutes.
-        minded: multiplies the price sensitivity of all shoppers.
+        price_sensitivity: multiplies the price sensitivity of all shoppers.
     """
 
     skus: int = 60
@@ -53,10 +53,10 @@ class Spec:
     year: int = 52
     seed: int = 7
     rivalry: float = 0.25
-    restless: float = 0.08
+    rival_noise: float = 0.08
     mailed: float = 0.4
     nest: float = 0.6
-    minded: float = 1.0
+    price_sensitivity: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ class Market:
             spec=spec,
             category=category,
             appeal=rng.normal(0, 0.6, spec.skus),
-            slope=spec.minded * rng.uniform(0.9, 2.4, spec.skus),
+            slope=spec.price_sensitivity * rng.uniform(0.9, 2.4, spec.skus),
             list_price=list_price,
             unit_cost=np.rint(list_price * rng.uniform(0.40, 0.62, spec.skus)).astype(np.int64),
             peak=rng.uniform(0, spec.year, spec.categories),
@@ -297,7 +297,7 @@ class Market:
 
     def _react(self, rivals: Ints, offer: Offer, rng: np.random.Generator) -> Ints:
         """With a chance of 40 % a competitor moves a third of the way to near the shop's price."""
-        deviation = rng.spawn(1)[0].normal(0, self.spec.restless, rivals.shape)
+        deviation = rng.spawn(1)[0].normal(0, self.spec.rival_noise, rivals.shape)
         aim = offer.price[:, None] * 1.01 * np.exp(deviation)
         moved = rivals + (aim - rivals) / 3 * rng.uniform(0.5, 1.5, rivals.shape)
         moves = rng.random(rivals.shape) < 0.4
