@@ -1,7 +1,7 @@
-"""The only door to MLflow: runs, the model registry and its aliases.
+"""MLflow: runs, the model registry and its aliases. No other module imports MLflow.
 
-Two registered models, `demand` and `response`, move as a pair. The alias `champion` names what the
-service runs and `previous` what it ran before.
+Two registered models, `demand` and `response`, are promoted as a pair. The alias `champion` names
+the versions that the service runs, `previous` those that it ran before.
 """
 
 from __future__ import annotations
@@ -64,10 +64,9 @@ class Run:
 
 
 class Registry:
-    """Runs and versions in one MLflow tracking store.
+    """Runs and model versions in one MLflow tracking store.
 
-    Raises:
-        RegistryError: a version or alias that is asked for does not exist.
+    Methods raise RegistryError for a version that does not exist.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -99,24 +98,24 @@ class Registry:
 
     @contextmanager
     def run(self, name: str) -> Iterator[Run]:
-        """Open a run; it ends FINISHED, or FAILED if the block raises."""
+        """Open a run; it ends as FINISHED, or as FAILED if the block raises."""
         run = self._mlflow.start_run(experiment_id=self._experiment(), run_name=name)
         with run as opened:
             yield Run(self._client, opened.info.run_id)
 
     def register(self, name: str, folder: Path, example: pd.DataFrame, output: pd.DataFrame) -> str:
-        """Log a saved model on the open run and register it.
+        """Log a saved model in the open run and register it.
 
         Args:
-            name: of the registered model; `models.<name>` must define `_load_pyfunc`.
-            folder: what the model's `save` wrote.
-            example: a few input rows, and `output` what the model says to them: the signature.
+            name: of the registered model; the package `models.<name>` must define `_load_pyfunc`.
+            folder: the files that the model's `save` wrote.
+            example: a few input rows; with their `output` they define the signature.
 
         Returns:
             the new version.
         """
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a signature is given, so no example needs to run
+            warnings.simplefilter("ignore")  # of guessed types; the signature sets them
             logged = self._mlflow.pyfunc.log_model(
                 name=name,
                 loader_module=f"models.{name}",
@@ -124,11 +123,15 @@ class Registry:
                 signature=self._mlflow.models.infer_signature(example, output),
                 pip_requirements=["pricebook[pipelines]"],
             )
-        with redirect_stderr(StringIO()):  # it prints what the caller logs
+        with redirect_stderr(StringIO()):  # MLflow prints the new version; the caller logs it
             return str(self._mlflow.register_model(logged.model_uri, name).version)
 
     def newest(self, name: str) -> str:
-        """The newest version of a model."""
+        """The newest version of a model.
+
+        Raises:
+            RegistryError: the model has no version.
+        """
         versions = self._client.search_model_versions(f"name = '{name}'")
         if not versions:
             raise RegistryError(f"Train the {name} model first. Received: no version of it")
@@ -139,11 +142,20 @@ class Registry:
             self._client.set_model_version_tag(name, version, key, value)
 
     def download(self, name: str, version: str, folder: Path) -> Path:
-        """Fetch what the model's `save` wrote into `folder`."""
+        """Copy the files that the model's `save` wrote into `folder`.
+
+        Raises:
+            RegistryError: there is no such version, or its files are lost.
+        """
         source = self._version(name, version).source
         with tempfile.TemporaryDirectory() as scratch:
-            downloaded = self._mlflow.artifacts.download_artifacts(source, dst_path=scratch)
-            (saved,) = (Path(downloaded) / "data").iterdir()
+            try:
+                downloaded = self._mlflow.artifacts.download_artifacts(source, dst_path=scratch)
+                (saved,) = (Path(downloaded) / "data").iterdir()
+            except (self._mlflow.exceptions.MlflowException, OSError) as error:
+                raise RegistryError(
+                    f"The files of {name} {version} cannot be read: {error}. Received: {source}"
+                ) from None
             shutil.copytree(saved, folder, dirs_exist_ok=True)
         return folder
 
@@ -153,12 +165,12 @@ class Registry:
         return {"params": data.params, "metrics": data.metrics, "tags": data.tags}
 
     def recorded(self, name: str, version: str, file: str) -> dict[str, Any]:
-        """A JSON file that the training run recorded beside its metrics."""
+        """A JSON file that the run which trained a version has recorded."""
         source = f"runs:/{self._version(name, version).run_id}/{file}"
         return dict(self._mlflow.artifacts.load_dict(source))
 
     def aliased(self, alias: str) -> dict[str, str]:
-        """The pair an alias names; empty if there is none yet.
+        """The versions with an alias, by model name; empty if there are none yet.
 
         >>> Registry(settings).aliased("champion")  # doctest: +SKIP
         {'demand': '3', 'response': '4'}
@@ -183,7 +195,7 @@ class Registry:
             ) from None
 
     def promote(self, pair: Mapping[str, str]) -> None:
-        """Make `pair` the champion and the champion the previous; a second call changes nothing."""
+        """Make `pair` the champion and the champion `previous`; a second call changes nothing."""
         champion = self.aliased(CHAMPION)
         if champion == dict(pair):
             return
