@@ -18,7 +18,7 @@ from pricebook.config import Params, Settings, Shop, load_params
 from pricebook.errors import ConfigError, SourceError
 from pricebook.files import read_json
 from pricebook.pricing.decision import Listings
-from pricebook.pricing.quote import EVERYBODY, Terms, offers
+from pricebook.pricing.quote import DEFAULT_ARM, Terms, offers
 
 AS_OF = date(2025, 4, 7)
 WEEKS = 13
@@ -92,7 +92,7 @@ def test_amounts_are_right_from_the_files_to_the_quote(tmp_path, case):
     list_price, unit_cost = minor(case, case.list_price), minor(case, case.unit_cost)
     assert (row["list_price"], row["unit_cost"]) == (list_price, unit_cost)
     assert row["reference_price"] == list_price
-    elastic = [Terms(arm=EVERYBODY)]
+    elastic = [Terms(arm=DEFAULT_ARM)]
     (offer,) = offers(
         elastic, listings(book), params.quote, lambda _, __, ratios: ratios ** np.float64(-3.0)
     )
