@@ -61,7 +61,9 @@ def test_the_pooled_elasticity_stands_beside_what_a_first_look_says(summary):
 
 def test_it_prints_the_surest_rows_and_the_pooled_figure(printed, summary):
     assert "Own price (the 3 most precise of 8)" in printed
-    assert f"Pooled {summary['pooled']:.2f} ± {summary['pooled_stderr']:.2f}, 16 series" in printed
+    assert (
+        f"Pooled {summary['pooled']:.2f} ± {summary['pooled_stderr']:.2f} over 16 series" in printed
+    )
 
 
 def test_it_draws_the_intervals(folder):
@@ -81,7 +83,7 @@ def test_judging_at_another_level_leaves_the_features_of_the_home_alone(kiosk, p
 
 def test_only_the_largest_series_are_judged_where_so_asked(pricebook, tmp_path):
     said = pricebook("elasticities", "--max-series", "4", home=tmp_path)
-    assert said.exception is None and ", 4 series;" in said.output
+    assert said.exception is None and "over 4 series." in said.output
 
 
 def test_least_squares_is_freed_of_levels_and_of_what_all_share_in_a_period():

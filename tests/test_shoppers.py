@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from models.response.segments import deviations
+from models.response.segments import segment_deviations
 from pipelines.featurize import featurize
 from pricebook.config import Featurize, Params, Settings, Shop
 from pricebook.simulation.market import SEGMENTS, Market, Spec
@@ -82,7 +82,7 @@ def test_the_segments_match_the_kinds_of_shoppers_of_the_market(market, features
 
 
 def test_deal_seekers_respond_more_to_prices_and_loyal_shoppers_less(features):
-    segments = by_name(deviations(features["segment_period"], log_prices(features)))
+    segments = by_name(segment_deviations(features["segment_period"], log_prices(features)))
     assert segments.own[["deal seeker", "loyal"]].all()
     assert segments.deviation["deal seeker"] < -0.2 < 0.1 < segments.deviation["loyal"]
 
@@ -96,6 +96,6 @@ def test_segments_drawn_at_random_respond_like_the_shop(features):
         split.assign(segment="heads", units=heads),
         split.assign(segment="tails", units=split.units - heads),
     ]
-    segments = by_name(deviations(pd.concat(halves), log_prices(features)))
+    segments = by_name(segment_deviations(pd.concat(halves), log_prices(features)))
     assert not segments.own.any()
     assert (segments.deviation == 0).all()
