@@ -99,10 +99,17 @@ def test_a_shop_without_costs_has_nothing_to_judge(rows):
 @given(st.lists(st.floats(-1e9, 1e9), min_size=1, max_size=200))
 def test_no_series_has_more_than_its_share_of_the_gains(gains):
     limited = np.abs(limit_shares(np.array(gains)))
-    share = max(MAX_SHARE, 2 / len(gains))
+    share = max(MAX_SHARE, 2 / max(np.count_nonzero(gains), 1))
     assert limited.max() <= share * limited.sum() + 1e-6 * (1 + limited.max()) or share >= 1
 
 
 def test_gains_of_equal_size_are_not_limited():
     gains = np.array([1.0, -1.0] * 30)
     assert limit_shares(gains).tolist() == gains.tolist()
+
+
+@pytest.mark.parametrize("changed", [1, 2, 5, 19])
+def test_a_gain_of_few_series_is_not_limited_to_nothing(changed):
+    gains = np.zeros(3000)
+    gains[:changed] = -1.0
+    assert limit_shares(gains).sum() == -changed

@@ -184,14 +184,14 @@ class Market:
 def limit_shares(gains: Floats) -> Floats:
     """Winsorise gains (n,), so that no series has more than `MAX_SHARE` of the absolute sum.
 
-    The limit is the largest c with c <= share * sum(min(|gain|, c)). Fewer than 40 series cannot
-    all have so small a share; their limit is twice an equal share. Winsorising: Tukey 1962, "The
-    future of data analysis", Annals of Mathematical Statistics 33(1).
+    The limit is the largest c with c <= share * sum(min(|gain|, c)). Fewer than 40 gains other than
+    0 cannot all have so small a share; their limit is twice an equal share. Winsorising: Tukey
+    1962, "The future of data analysis", Annals of Mathematical Statistics 33(1).
 
     >>> limit_shares(np.array([1.0] * 99 + [1e9])).sum().round(1)
     np.float64(104.2)
     """
-    share = max(MAX_SHARE, 2 / max(len(gains), 1))
+    share = max(MAX_SHARE, 2 / max(np.count_nonzero(gains), 1))
     if share >= 1:
         return gains
     size = np.sort(np.abs(gains))
