@@ -191,7 +191,7 @@ def limit_shares(gains: Floats) -> Floats:
     >>> limit_shares(np.array([1.0] * 99 + [1e9])).sum().round(1)
     np.float64(104.2)
     """
-    share = max(MAX_SHARE, 2 / max(np.count_nonzero(gains), 1))
+    share = max(MAX_SHARE, 2 / max(int(np.count_nonzero(gains)), 1))
     if share >= 1:
         return gains
     size = np.sort(np.abs(gains))
