@@ -73,13 +73,19 @@ def elasticities(
         console.print(_elasticities_table("Cross price", report["cross"], rows))
     else:
         console.print("No other price varied enough to estimate a cross-price elasticity.")
-    summary = report["summary"]
-    console.print(
+    console.print(_summary_text(report["summary"]), soft_wrap=True)
+    console.print(f"All figures and a plot: {report['folder']}", soft_wrap=True)
+
+
+def _summary_text(summary: dict[str, Any]) -> str:
+    if not summary["series_with_evidence"]:
+        return "No price varied enough to estimate an elasticity. All of them are assumptions."
+    naive = summary["naive"]
+    return (
         f"Pooled {summary['pooled']:.2f} ± {summary['pooled_stderr']:.2f} over "
         f"{summary['series']:,} series. Without control for promotions: "
         f"{summary['pooled_without_promotion_controls']:.2f}. By least squares: "
-        f"{summary['naive']:.2f}.\nAll figures and a plot: {report['folder']}",
-        soft_wrap=True,
+        f"{'not defined' if naive is None else f'{naive:.2f}'}."
     )
 
 

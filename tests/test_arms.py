@@ -1,4 +1,4 @@
-"""Who is in which arm: shares, and what moves nobody."""
+"""Arms have their shares of the shoppers, and a shopper keeps the arm."""
 
 from collections import Counter
 
@@ -21,7 +21,7 @@ def arms(experiment):
 
 
 def moved(before, after):
-    """Arms that somebody left."""
+    """The arms that at least one shopper left."""
     return {name for name, other in zip(arms(before), arms(after), strict=True) if name != other}
 
 

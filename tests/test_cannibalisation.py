@@ -1,4 +1,4 @@
-"""What a lower price takes from the shop's own substitutes is weighed, and never overdone."""
+"""The margin that a lower price takes from the shop's own substitutes, and its limits."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""How a rung is drawn: who may be, how likely, and that the chances are kept."""
+"""Exploration: which rungs may be drawn, and with which probability."""
 
 from itertools import pairwise
 
@@ -18,7 +18,7 @@ FLOATS = st.floats(-1e9, 1e9)
 
 @st.composite
 def batches(draw, profits=FLOATS):
-    """Profit and what is allowed, (n, k) each."""
+    """Profit (n, k), and which rungs are allowed (n, k)."""
     size = draw(sizes)
     return draw(arrays(np.float64, size, elements=profits)), draw(arrays(np.bool_, size))
 
@@ -29,7 +29,7 @@ def chance(*profit, allowed=None, reach=2, temperature=0.5):
 
 
 def within(profit, allowed, reach):
-    """Which rungs may be drawn, by their definition."""
+    """Which rungs may be drawn, computed by definition."""
     near = np.zeros(allowed.shape, bool)
     for row, may in enumerate(allowed):
         rungs = np.flatnonzero(may)

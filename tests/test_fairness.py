@@ -1,4 +1,4 @@
-"""Nothing a shop knows of a shopper but what they bought is ever a feature, of any model."""
+"""The only features of a shopper are purchases; models read no attribute of a person."""
 
 import json
 import re
@@ -17,7 +17,7 @@ AS_OF = date(2018, 1, 1)
 
 
 def words(*names):
-    """The single words of names such as `household_size`, of a plural the singular too."""
+    """The single words of names such as `household_size`; of a plural also the singular."""
     matches = {word for name in names for word in re.findall(r"[a-z]+", name.lower())}
     return matches | {word.removesuffix("s") for word in matches}
 
@@ -31,7 +31,7 @@ PROTECTED = words(
 
 @pytest.fixture(scope="module")
 def history(featured, params):
-    """The series models learn from; twenty of them, to be quick."""
+    """The training series; only twenty of them, so that the tests are quick."""
     rows = panel(AS_OF, params, featured)
     return rows[rows.sku.isin(sorted(rows.sku.unique())[:20])]
 
@@ -51,7 +51,7 @@ def response(history, segments):
 
 @pytest.fixture
 def panel_with_attributes(history):
-    """The same series with what no model may know beside them."""
+    """The same series with attributes that no model may read."""
     spread = range(len(history))
     return history.assign(age=spread, income=[-x for x in spread], household_size=spread)
 

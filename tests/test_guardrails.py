@@ -1,4 +1,4 @@
-"""Each guardrail alone, and their order."""
+"""Each guardrail, and the order of the guardrails."""
 
 from itertools import pairwise
 
@@ -24,7 +24,7 @@ def bounds(list_price=500, floor=350, last=None, rival=None, limits=LIMITS):
     )
 
 
-def guarded(wanted, **inputs):
+def apply_rules(wanted, **inputs):
     trail = guardrails.guard(np.array([wanted]), bounds(**inputs))
     prices = [wanted, *(int(bound.prices[0]) for bound in trail)]
     changed = [bound.rule for bound, (a, b) in zip(trail, pairwise(prices), strict=True) if a != b]
@@ -37,35 +37,35 @@ def floor(unit_cost, map_price, list_price=500, limits=LIMITS):
 
 
 def test_a_price_within_all_limits_is_unchanged():
-    assert guarded(449) == (449, [])
+    assert apply_rules(449) == (449, [])
 
 
 def test_a_competitor_price_moves_ours_into_the_band():
-    assert guarded(489, rival=400) == (439, ["competitor_band", "ladder"])
+    assert apply_rules(489, rival=400) == (439, ["competitor_band", "ladder"])
 
 
 def test_without_a_band_competitor_prices_are_ignored():
-    assert guarded(489, rival=400, limits=Limits(max_step=0.15)) == (489, [])
+    assert apply_rules(489, rival=400, limits=Limits(max_step=0.15)) == (489, [])
 
 
 def test_a_price_falls_by_no_more_than_a_step():
-    assert guarded(359, last=489) == (419, ["step", "ladder"])
+    assert apply_rules(359, last=489) == (419, ["step", "ladder"])
 
 
 def test_a_price_rises_by_no_more_than_a_step():
-    assert guarded(499, last=400) == (459, ["step", "ladder"])
+    assert apply_rules(499, last=400) == (459, ["step", "ladder"])
 
 
 def test_the_ceiling_applies_even_if_the_reference_price_was_higher():
-    assert guarded(499, last=900) == (500, ["step", "ceiling"])
+    assert apply_rules(499, last=900) == (500, ["step", "ceiling"])
 
 
 def test_the_floor_overrides_the_band():
-    assert guarded(489, rival=200, floor=455) == (459, ["competitor_band", "ladder", "floor"])
+    assert apply_rules(489, rival=200, floor=455) == (459, ["competitor_band", "ladder", "floor"])
 
 
 def test_the_floor_overrides_the_step():
-    assert guarded(459, last=300, floor=455) == (459, ["step", "ladder", "floor"])
+    assert apply_rules(459, last=300, floor=455) == (459, ["step", "ladder", "floor"])
 
 
 def test_the_rules_run_in_the_designed_order():

@@ -1,4 +1,4 @@
-"""The simulated market is lawful, repeatable, and its truth can be known."""
+"""The simulated market follows its demand model, and the same seed repeats it."""
 
 import csv
 import gzip
@@ -27,7 +27,7 @@ def in_week(market, week):
     return replace(market.opening(), week=week)
 
 
-def played(market, weeks, seed=1):
+def simulate(market, weeks, seed=1):
     rng, state, weeks_played = np.random.default_rng(seed), market.opening(), []
     for _ in range(weeks):
         offer = market.policy(state, rng)
@@ -94,7 +94,7 @@ def test_mean_totals_equal_the_expected_demand(market):
     assert np.mean(weeks) == pytest.approx(market.demand(state, offer).mean(), rel=0.01)
 
 
-def test_a_shelf_that_is_empty_half_the_week_sells_half(market):
+def test_a_shelf_that_is_empty_for_half_of_the_week_sells_half(market):
     offer, state, rng = at_list(market), market.opening(), np.random.default_rng(0)
     weeks = [market.trade(state, offer, rng, supply=0.5)[1] for _ in range(500)]
     sold, demanded = (
@@ -104,7 +104,7 @@ def test_a_shelf_that_is_empty_half_the_week_sells_half(market):
     assert all((week.on_hand_share <= 0.5).all() for week in weeks)
 
 
-def test_totals_sell_no_more_than_there_was_and_say_when_it_ran_out(market):
+def test_totals_are_at_most_the_stock_and_have_the_share_of_the_week_in_stock(market):
     short = replace(market.opening(), on_hand=np.ones(market.spec.skus, np.int64))
     _, week = market.trade(short, at_list(market), np.random.default_rng(0))
     assert (week.units <= 1).all()
@@ -118,8 +118,8 @@ def test_zones_differ_in_size_but_not_in_elasticity(market):
     assert not np.array_equal(zone.opening().rivals, other.opening().rivals)
 
 
-def test_no_more_is_sold_than_there_was(market):
-    for state, _, sales in played(market, 40):
+def test_sales_are_at_most_the_stock(market):
+    for state, _, sales in simulate(market, 40):
         units = np.bincount(sales.sku, sales.units, market.spec.skus)
         assert (units <= state.on_hand + state.inbound).all()
         assert (state.on_hand >= 0).all()
@@ -133,7 +133,7 @@ def test_empty_shelves_lose_sales(market):
 
 
 def test_a_visit_buys_at_most_one_sku_of_a_category(market):
-    for _, _, sales in played(market, 5):
+    for _, _, sales in simulate(market, 5):
         choices = list(zip(sales.visit, market.category[sales.sku], strict=True))
         assert len(choices) == len(set(choices))
 
@@ -147,15 +147,15 @@ def test_competitors_follow_a_price_cut(market):
 
 
 def test_competitors_also_change_prices_on_their_own(market):
-    states = [state for state, _, _ in played(market, 60)]
+    states = [state for state, _, _ in simulate(market, 60)]
     cheapest = np.log([state.rivals.min(axis=1) / market.list_price for state in states])
     own = np.log([state.price / market.list_price for state in states])
-    alike = [np.corrcoef(cheapest[:, n], own[:, n])[0, 1] for n in range(market.spec.skus)]
-    assert 0 < np.mean(alike) < 0.8
+    correlations = [np.corrcoef(cheapest[:, n], own[:, n])[0, 1] for n in range(market.spec.skus)]
+    assert 0 < np.mean(correlations) < 0.8
 
 
 def test_prices_depend_on_the_season_so_a_naive_slope_is_biased(market):
-    history = played(market, 104)
+    history = simulate(market, 104)
     price = np.log([offer.price / market.list_price for _, offer, _ in history])
     demand = np.log([market.demand(state, offer) for state, offer, _ in history])
     naive = [np.polyfit(price[:, sku], demand[:, sku], 1)[0] for sku in range(market.spec.skus)]
@@ -163,10 +163,10 @@ def test_prices_depend_on_the_season_so_a_naive_slope_is_biased(market):
     assert np.median(naive) < 1.3 * np.median(true)
 
 
-def test_the_same_seed_plays_the_same_market(market):
+def test_the_same_seed_gives_the_same_market(market):
     again = Market.draw(market.spec)
     for (_, offer, sales), (_, other, others) in zip(
-        played(market, 5), played(again, 5), strict=True
+        simulate(market, 5), simulate(again, 5), strict=True
     ):
         assert np.array_equal(offer.price, other.price)
         assert np.array_equal(sales.minute, others.minute)

@@ -275,7 +275,7 @@ TILL = ("receipt", "time", "article", "units", "paid", "before discount", "vouch
 
 def make(folder: Path) -> None:
     """Write every file of the shop into `folder`."""
-    market = Market.draw(Spec(shoppers=500, rivalry=0, rival_noise=0, mailed=0))
+    market = Market.draw(Spec(shoppers=500, rivalry=0, rival_noise=0, mailer_share=0))
     rng = np.random.default_rng(market.spec.seed)
     weeks = simulate(market, rng)
     lines = orders(market, weeks, rng)

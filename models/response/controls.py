@@ -147,7 +147,8 @@ def competitor_log_price(rows: pd.DataFrame) -> Floats:
 def _promotion_columns(rows: pd.DataFrame) -> Floats:
     """Promotion shares, their square roots, and display x mailer [m, 7].
 
-    A share is that of the stores. The root lets the first stores count most.
+    A share is the share of stores with the promotion. The square root is concave: the first stores
+    add more than the last ones.
     """
     shares = rows.reindex(columns=list(PROMOTION)).fillna(0.0).to_numpy(float)
     if _repeats_price_cut(shares[:, 2], rows):

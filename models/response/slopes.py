@@ -16,6 +16,9 @@ from models.response.residuals import Residuals
 Floats = NDArray[np.float64]
 
 VARIANCE_ROWS = 8.0  # the shop's noise variance counts as this many rows of a series
+# Of the variance of a row of weight 1, which is about 1. Without a lower limit, the precisions of
+# data without noise (made-up data, or a single price error) would overflow in float32.
+MIN_NOISE = 1e-4
 PAULE_MANDEL_STEPS = 50  # about ten are needed
 DISPERSION_PRIOR = 8.0  # prior weight, in degrees of freedom, of a dispersion of 1
 
@@ -71,7 +74,7 @@ def series_slopes(residuals: Residuals, size: int, min_rows: int) -> SeriesSlope
     used = varied[residuals.series]
     shop = float(square[used].mean()) if used.any() else 1.0
     noise = np.bincount(residuals.series, square, size) + VARIANCE_ROWS * shop
-    noise = noise / (count + VARIANCE_ROWS) + 1e-12
+    noise = np.maximum(noise / (count + VARIANCE_ROWS) + 1e-12, MIN_NOISE)
     noise = noise * _dispersion(residuals, slope, np.where(varied, noise, np.inf))
     return SeriesSlopes(slope, np.where(varied, xx / noise, 0.0))
 

@@ -40,7 +40,7 @@ class Spec:
     Attributes:
         rivalry: weight of the cheapest competitor's log price, relative to the shop's own.
         rival_noise: standard deviation of the log of competitors' target prices around the shop's.
-        mailed: share of the price cuts that are in the mailer.
+        mailer_share: share of the price cuts that are in the mailer.
         nest: the nested logit's parameter. At 1, skus of a category substitute each other no more
             than the option to buy nothing; a lower value means closer substitutes.
         price_sensitivity: multiplies the price sensitivity of all shoppers.
@@ -54,7 +54,7 @@ class Spec:
     seed: int = 7
     rivalry: float = 0.25
     rival_noise: float = 0.08
-    mailed: float = 0.4
+    mailer_share: float = 0.4
     nest: float = 0.6
     price_sensitivity: float = 1.0
 
@@ -209,7 +209,7 @@ class Market:
         price = np.where(cut, self.list_price * (1 - depth), self.list_price)
         rung = np.maximum(np.rint((price + 1) / 10).astype(np.int64) * 10 - 1, 9)
         display = cut & (rng.random(self.spec.skus) < 0.6)
-        mailer = cut & (rng.spawn(1)[0].random(self.spec.skus) < self.spec.mailed)
+        mailer = cut & (rng.spawn(1)[0].random(self.spec.skus) < self.spec.mailer_share)
         return Offer(np.where(cut, rung, self.list_price), display, mailer)
 
     def step(self, state: State, offer: Offer, rng: np.random.Generator) -> tuple[State, Sales]:
