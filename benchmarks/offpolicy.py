@@ -173,11 +173,11 @@ def trade(at: Shop, folder: Path) -> None:
     A visit requests a quote for one sku of each category.
     """
     rng, now, order = np.random.default_rng([at.market.spec.seed, 9]), OPENING, 0
-    journal = DailyLog(folder, "quotes")
-    nobody = SimpleNamespace(in_service=None)
+    log = DailyLog(folder, "quotes")
+    no_challenger = SimpleNamespace(in_service=None)
     champion = SimpleNamespace(offers=Offers(at.bundle, LatestValues(max_places=1)))
     ring = KeyRing({"key": bytes(32)}, "key")
-    quoter = Quoter(champion, nobody, EmptyStore(), journal, lambda: ring, lambda: now)
+    quoter = Quoter(champion, no_challenger, EmptyStore(), log, lambda: ring, lambda: now)
     for week in at.weeks:
         probability = purchase_probability(at.market, week)
         for _ in range(DAYS):
@@ -189,7 +189,7 @@ def trade(at: Shop, folder: Path) -> None:
                     order += 1
                     units = 1 + int(rng.poisson(SPARE))
                     orders.append(_order(f"{order}", now, quote, units))
-            journal.append(orders, now)
+            log.append(orders, now)
             now += timedelta(days=1)
 
 

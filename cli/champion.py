@@ -32,6 +32,7 @@ def canary(
     settings = Settings()
     if stop:
         champion.stop_canary(settings)
+        console.print("No canary is in service.")
     else:
         print_report(champion.canary(load_params(settings.params), settings))
 

@@ -63,3 +63,4 @@ def clean(
     down(settings)
     for folder in (settings.data, settings.state):
         shutil.rmtree(folder, ignore_errors=True)
+        typer.echo(f"Deleted {folder}.")

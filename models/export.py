@@ -1,4 +1,4 @@
-"""A fitted response model as the service reads it: response.tflite and response.json."""
+"""Exports a fitted response model for the service: response.tflite and response.json."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from models.runtime import FORMAT, MODEL, TABLES, Vocabulary
 
 
 def export(model: ResponseModel, directory: Path) -> None:
-    """Write both files into `directory`, which is made if absent.
+    """Write both files into `directory`, which is created if needed.
 
-    The network takes any number of rows and rungs. The caller swaps whole directories, so a reader
-    never sees the files of two models.
+    The exported network takes any number of rows and rungs. The two files are not written
+    atomically: callers export into a new directory and swap directories.
     """
     directory.mkdir(parents=True, exist_ok=True)
     model.network.export(str(directory / MODEL), format="litert", verbose=False)
@@ -48,7 +48,7 @@ def _vocabularies(tables: Tables) -> dict[str, Any]:
 
 
 def _elasticities(model: ResponseModel) -> dict[str, dict[str, list[float]]]:
-    """Per segment, in the order of the series: elasticity and standard error."""
+    """Elasticities and standard errors by segment, in the order of the series."""
     frame = model.elasticities().groupby("segment", sort=False)
     return {
         str(segment): {name: rows[name].round(6).tolist() for name in ("elasticity", "stderr")}
@@ -57,11 +57,11 @@ def _elasticities(model: ResponseModel) -> dict[str, dict[str, list[float]]]:
 
 
 def keras_outputs(model: ResponseModel) -> pd.DataFrame:
-    """What the Keras network returns for every series, as everyone and as each segment.
+    """The outputs of the Keras network for every series, as everyone and as each segment.
 
     Returns:
         columns sku, zone, segment, elasticity and `export_check.DEMAND`: the demand ratios at
-        `export_check.price_ratios`. The network computes in float32, and so are the ratios stored.
+        `export_check.price_ratios`. Network and table use float32.
     """
     names = (EVERYONE, *model.tables.segments)
     keys = model.tables.tree.keys[-1]

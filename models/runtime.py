@@ -1,7 +1,7 @@
-"""An exported response model, run by LiteRT and numpy alone: what the service imports.
+"""Runs an exported response model with LiteRT and NumPy only; the service imports nothing else.
 
-One interpreter behind a lock: an evaluation holds it for microseconds, and a change of batch or
-ladder length costs about ten more.
+A lock guards the one interpreter. An evaluation takes microseconds; a new batch size or number of
+rungs adds about ten.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ FORMAT = 2
 MODEL, TABLES = "response.tflite", "response.json"
 KINDS = ("department", "category", "product_type")
 COLUMNS = (*KINDS, "sku", "series", "segment")
-MISFIT = 0.1  # of an elasticity: how far the slope over the prices seen is from that at a price
+MISFIT = 0.1  # share of an elasticity: error of a constant elasticity at a single price
 
 
 @dataclass(frozen=True)
 class Series:
-    """What is priced, and for whom. The labels are read only where the model has no such series."""
+    """A sku in a zone for a shopper segment. The labels are used only if the series is unknown."""
 
     sku: str
     zone: str = "all"
@@ -41,16 +41,17 @@ class Series:
 
 
 def stderr(elasticity: Floats, variance: Floats) -> Floats:
-    """[n]: of elasticities, from the variance of the value under the softplus by the delta method.
+    """Standard errors [n] of elasticities.
 
-    No demand curve is of one elasticity; by how much that misleads is part of the error.
+    The delta method carries the variance [n] of the value before the softplus through it. No real
+    demand curve has the same elasticity at every price; MISFIT adds the error of that assumption.
     """
     slope = -np.expm1(elasticity)
     return np.sqrt(slope**2 * variance + (MISFIT * elasticity) ** 2)
 
 
 class Vocabulary:
-    """Names to indices, and the standard errors that go with them (response.json)."""
+    """Translates names to indices, and holds the variances of their effects (response.json)."""
 
     def __init__(self, tables: Mapping[str, Any]) -> None:
         nodes = tables["vocabularies"]
@@ -82,7 +83,7 @@ class Vocabulary:
         return (*known, 0, 0)
 
     def variance(self, indices: Indices) -> Floats:
-        """[n]: of the value under the softplus; an unknown level adds the width of its effects."""
+        """Variance [n] of the value before the softplus; an unknown level adds its prior's."""
         variance = np.full(len(indices), self._shop_variance)
         for level, (values, effect) in enumerate(
             zip(self._variances, self._effect_variances, strict=True)
@@ -95,9 +96,8 @@ class Vocabulary:
 class ResponseRuntime:
     """An exported response model; safe to share between threads.
 
-    A series the model has not seen takes the elasticity of the deepest label it knows (sku, product
-    type, category, department, shop), with a standard error to match; a segment it has not seen is
-    `everyone`.
+    An unknown series gets the elasticity of its most specific known label (sku, product type,
+    category, department, shop) and a larger standard error. An unknown segment is `everyone`.
     """
 
     def __init__(self, interpreter: Any, vocabulary: Vocabulary) -> None:
@@ -115,7 +115,7 @@ class ResponseRuntime:
         """Read response.tflite and response.json.
 
         Raises:
-            RegistryError: one of them is missing, or is of another format.
+            RegistryError: a file is missing, or has another format version.
         """
         from ai_edge_litert.interpreter import Interpreter
 
@@ -131,10 +131,14 @@ class ResponseRuntime:
         return cls(Interpreter(model_content=content, num_threads=1), Vocabulary(tables))
 
     def demand_ratio(self, rows: Sequence[Series], ratios: Floats) -> Floats:
-        """Expected demand [n, k] at `ratios` [n, k] of the reference price, over that at it.
+        """Expected demand [n, k] at each price, relative to demand at the reference price.
+
+        Args:
+            ratios: [n, k], price over reference price.
 
         Raises:
-            ValueError: `ratios` has another number of rows, or a number that is not above 0.
+            ValueError: `ratios` has another number of rows, or a value that is not finite and
+                above 0.
         """
         if ratios.ndim != 2 or len(ratios) != len(rows):
             raise ValueError(f"ratios must be [{len(rows)}, k]. Received: {ratios.shape}")
@@ -143,11 +147,11 @@ class ResponseRuntime:
         return self._run(self.vocabulary.indices(rows), np.log(ratios))[0]
 
     def elasticity(self, rows: Sequence[Series]) -> Floats:
-        """[n], each below zero."""
+        """Own-price elasticities [n], each below zero."""
         return self._run(self.vocabulary.indices(rows), np.zeros((len(rows), 1)))[1]
 
     def stderr(self, rows: Sequence[Series]) -> Floats:
-        """[n]: of each elasticity, by the delta method (see `models.response.model`)."""
+        """Standard errors [n] of the elasticities, see `stderr`."""
         indices = self.vocabulary.indices(rows)
         value = self._run(indices, np.zeros((len(rows), 1)))[1]
         return stderr(value, self.vocabulary.variance(indices))

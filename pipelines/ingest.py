@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines import lineage
-from pipelines.sources import Source, connect, open_source, quoted
+from pipelines.sources import Source, connect, open_source
+from pipelines.sources.sql_text import quoted
 from pricebook.config import Params, Settings, cutoff
 from pricebook.contract import TABLES
 from pricebook.errors import EmptyHistory

@@ -1,7 +1,7 @@
-"""How good a forecast is: wape, bias, rmsse, mase, pinball, coverage.
+"""Forecast metrics: wape, bias, rmsse, mase, pinball, coverage.
 
-Arrays are what was sold (`actual`) and what was expected (`forecast`), of one shape and in units.
-The scaled errors take series in rows. Every function returns one float; none rounds or clips.
+`actual` and `forecast` are arrays of the same shape, in units. The scaled errors take series in
+rows. Every function returns one float and neither rounds nor clips it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ Floats = NDArray[np.float64]
 
 
 def wape(actual: ArrayLike, forecast: ArrayLike) -> float:
-    """Weighted absolute percentage error, Σ|y − f| / Σ|y|: units misplaced per unit sold.
+    """Weighted absolute percentage error, Σ|y − f| / Σ|y|: absolute error per unit sold.
 
     Kolassa and Schütz (2007), "Advantages of the MAD/Mean ratio over the MAPE", Foresight 6.
 
@@ -43,9 +43,9 @@ def bias(actual: ArrayLike, forecast: ArrayLike) -> float:
 def rmsse(actual: ArrayLike, forecast: ArrayLike, history: ArrayLike) -> float:
     """Root mean squared scaled error, a mean over series of √(mean e² / mean (yₜ − yₜ₋₁)²).
 
-    Below 1, the forecast is closer than the one-step naive forecast was in sample. A series whose
-    history never changes has no scale and is left out. Makridakis, Spiliotis and Assimakopoulos
-    (2022), "M5 accuracy competition", IJF 38(4).
+    Below 1, the forecast has a smaller error than the one-step naive forecast had in sample. A
+    series whose history never changes has no scale and is left out. Makridakis, Spiliotis and
+    Assimakopoulos (2022), "M5 accuracy competition", IJF 38(4).
 
     Args:
         actual: [series, horizon].
@@ -66,7 +66,7 @@ def rmsse(actual: ArrayLike, forecast: ArrayLike, history: ArrayLike) -> float:
 def mase(actual: ArrayLike, forecast: ArrayLike, history: ArrayLike) -> float:
     """Mean absolute scaled error, a mean over series of mean |e| / mean |yₜ − yₜ₋₁|.
 
-    Shapes, errors and the series left out are those of `rmsse`. Hyndman and Koehler (2006),
+    Shapes, errors and the series that are left out are as for `rmsse`. Hyndman and Koehler (2006),
     "Another look at measures of forecast accuracy", IJF 22(4).
 
     >>> mase([[3.0, 5.0]], [[4.0, 4.0]], [[1.0, 3.0, 1.0]])
@@ -97,8 +97,8 @@ def pinball(actual: ArrayLike, forecast: ArrayLike, quantile: float) -> float:
 def coverage(actual: ArrayLike, low: ArrayLike, high: ArrayLike) -> float:
     """The share of outcomes inside [low, high], both ends included.
 
-    A central 80 % interval that is well calibrated covers about .8; sales are whole units, so an
-    interval of small counts covers somewhat more. Gneiting, Balabdaoui and Raftery (2007),
+    A well calibrated central 80 % interval covers about .8. Sales are whole units, so intervals of
+    small counts cover somewhat more. Gneiting, Balabdaoui and Raftery (2007),
     "Probabilistic forecasts, calibration and sharpness", JRSS B 69(2).
 
     Raises:
@@ -116,7 +116,7 @@ def _pair(actual: ArrayLike, forecast: ArrayLike) -> tuple[Floats, Floats]:
     y, f = np.asarray(actual, dtype=np.float64), np.asarray(forecast, dtype=np.float64)
     if y.shape != f.shape or y.size == 0:
         raise ValueError(
-            f"Actual and forecast need one shape, not empty. Received: {y.shape} and {f.shape}"
+            f"Actual and forecast must have one shape, not empty. Received: {y.shape} and {f.shape}"
         )
     return y, f
 
@@ -142,5 +142,5 @@ def _scaled(error: Floats, step: Floats) -> Floats:
     scale = np.nansum(step, axis=1) / np.maximum(count, 1)
     if not (scale > 0).any():
         raise ValueError("No series has a history that changes. Received: constant histories")
-    kept: Floats = error[scale > 0] / scale[scale > 0]
-    return kept
+    scaled: Floats = error[scale > 0] / scale[scale > 0]
+    return scaled

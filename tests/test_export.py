@@ -62,13 +62,13 @@ def runtime(folder):
     return ResponseRuntime.load(folder)
 
 
-def test_the_export_gives_the_numbers_of_keras(model, runtime):
+def test_the_export_gives_the_same_numbers_as_keras(model, runtime):
     from models.export import keras_outputs
 
     assert export_error(keras_outputs(model), runtime) < 1e-5
 
 
-def test_the_export_of_another_model_is_told_apart(model, runtime):
+def test_the_export_of_another_model_is_detected(model, runtime):
     import keras
 
     from models.export import keras_outputs
@@ -78,31 +78,31 @@ def test_the_export_of_another_model_is_told_apart(model, runtime):
     assert export_error(keras_outputs(other), runtime) > 1e-2
 
 
-def test_elasticities_and_their_errors_are_those_of_the_table(model, runtime):
+def test_elasticities_and_standard_errors_equal_those_of_the_table(model, runtime):
     table = model.elasticities()
     rows = [Series(row.sku, row.zone, row.segment) for row in table.itertuples()]
     assert np.allclose(runtime.elasticity(rows), table["elasticity"], rtol=1e-5)
     assert np.allclose(runtime.stderr(rows), table["stderr"], rtol=1e-5)
 
 
-def test_the_written_table_is_the_models(model, folder):
+def test_the_exported_table_equals_the_models_table(model, folder):
     written = json.loads((folder / "response.json").read_text())["elasticities"]
     table = model.elasticities().groupby("segment")["elasticity"]
     for segment, values in table:
         assert np.allclose(written[segment]["elasticity"], values, atol=1e-6)
 
 
-def test_the_reference_price_sells_what_it_sold(runtime):
+def test_the_demand_ratio_at_the_reference_price_is_one(runtime):
     assert runtime.demand_ratio([Series("s1")], np.ones((1, 1))) == pytest.approx(1.0)
 
 
-def test_a_higher_price_never_sells_more(runtime):
+def test_a_higher_price_has_lower_demand(runtime):
     ladder = np.tile(np.linspace(0.4, 1.6, 50), (SKUS, 1))
     demand = runtime.demand_ratio([Series(f"s{i}") for i in range(SKUS)], ladder)
     assert (np.diff(demand, axis=1) < 0).all()
 
 
-def test_an_unknown_sku_takes_its_type_and_is_less_certain(runtime):
+def test_an_unknown_sku_has_the_elasticity_of_its_type_and_a_larger_error(runtime):
     labels = {"department": "GROCERY", "category": "c1", "product_type": "t1"}
     known, unknown = Series("s1"), Series("never seen", **labels)
     value = runtime.elasticity([known, unknown])
@@ -110,7 +110,7 @@ def test_an_unknown_sku_takes_its_type_and_is_less_certain(runtime):
     assert np.diff(runtime.stderr([known, unknown])) > 0
 
 
-def test_the_less_is_known_the_wider_the_error(runtime):
+def test_fewer_known_labels_give_a_larger_error(runtime):
     labels = {"department": "GROCERY", "category": "c1", "product_type": "t1"}
     depths = [{}, {"department": "GROCERY"}, labels]
     spread = runtime.vocabulary.variance(
@@ -119,26 +119,26 @@ def test_the_less_is_known_the_wider_the_error(runtime):
     assert (np.diff(spread) < 0).all()
 
 
-def test_an_unknown_segment_is_everyone(runtime):
+def test_an_unknown_segment_is_treated_as_everyone(runtime):
     unknown, other = runtime.elasticity([Series("s1", segment="martian"), Series("s1")])
     assert unknown == other
 
 
 @pytest.mark.parametrize(("rows", "rungs"), [(1, 30), (1000, 30), (7, 1), (3, 0), (0, 5)])
-def test_any_batch_and_ladder_is_answered(runtime, rows, rungs):
+def test_any_batch_size_and_ladder_length_works(runtime, rows, rungs):
     demand = runtime.demand_ratio([Series("s1")] * rows, np.full((rows, rungs), 0.9))
     assert demand.shape == (rows, rungs)
     assert runtime.elasticity([Series("s1")] * rows).shape == (rows,)
 
 
-def test_a_batch_answers_as_its_rows_do_alone(runtime):
+def test_a_batch_gives_the_same_numbers_as_single_rows(runtime):
     rows = [Series("s1"), Series("s2", segment="regular"), Series("never seen")]
     ratios = np.array([[0.8, 1.1], [0.7, 0.9], [0.6, 1.0]])
     singles = [runtime.demand_ratio([row], ratios[[i]])[0] for i, row in enumerate(rows)]
     assert np.allclose(runtime.demand_ratio(rows, ratios), singles)
 
 
-def test_threads_of_different_batches_do_not_mix(runtime):
+def test_threads_with_different_batches_get_their_own_results(runtime):
     def ask(number: int) -> bool:
         rows = [Series(f"s{number % SKUS}")] * (1 + number % 5)
         demand = runtime.demand_ratio(rows, np.full((len(rows), 1 + number % 3), 0.9))
@@ -151,12 +151,12 @@ def test_threads_of_different_batches_do_not_mix(runtime):
 
 
 @pytest.mark.parametrize("wrong", [0.0, -1.0, np.nan, np.inf])
-def test_a_price_that_is_no_price_is_refused(runtime, wrong):
+def test_a_price_ratio_that_is_not_finite_and_positive_is_refused(runtime, wrong):
     with pytest.raises(ValueError, match=r"finite and above 0\. Received"):
         runtime.demand_ratio([Series("s1")], np.array([[wrong]]))
 
 
-def test_ratios_of_another_batch_are_refused(runtime):
+def test_ratios_with_another_number_of_rows_are_refused(runtime):
     with pytest.raises(ValueError, match=r"must be \[1, k\]. Received: \(2, 3\)"):
         runtime.demand_ratio([Series("s1")], np.ones((2, 3)))
 
@@ -184,7 +184,7 @@ def test_the_runtime_never_imports_tensorflow(folder):
     subprocess.run([sys.executable, "-c", script], cwd=REPO_ROOT, check=True)
 
 
-def test_a_ladder_is_answered_in_well_under_a_millisecond(runtime):
+def test_a_ladder_takes_less_than_half_a_millisecond(runtime):
     ladder, times = np.linspace(0.7, 1.0, 30)[None], []
     for _ in range(200):
         start = time.perf_counter()

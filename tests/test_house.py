@@ -5,11 +5,13 @@ import importlib
 import subprocess
 import sys
 
+import grimp
 import pytest
 import yaml
 
 from pricebook.config import REPO_ROOT, Params
 
+FOLDERS = ("dags", "plugins", "cli", "pipelines", "models", "serving", "ledger", "pricebook")
 STAGES = ("ingest", "validate", "featurize", "materialize", "train", "gate", "promote")
 
 
@@ -52,3 +54,20 @@ def test_the_lock_names_no_package_registry():
     assert "http" not in "".join(
         line for line in (REPO_ROOT / "requirements.lock").open() if line.startswith("-")
     )
+
+
+def test_no_folder_holds_more_than_twelve_files():
+    paths = [path for name in FOLDERS for path in (REPO_ROOT / name).rglob("*.py")]
+    folders = [path.parent for path in paths if path.name != "__init__.py"]
+    assert {folder for folder in folders if folders.count(folder) > 12} == set()
+
+
+def test_no_two_files_import_each_other():
+    graph = grimp.build_graph(*FOLDERS, cache_dir=None)
+    pairs = {
+        (module, other)
+        for module in graph.modules
+        for other in graph.find_modules_directly_imported_by(module)
+        if module in graph.find_modules_directly_imported_by(other)
+    }
+    assert pairs == set()

@@ -1,4 +1,4 @@
-"""Forecast metrics: worked figures, edges, and what they refuse."""
+"""Forecast metrics: known values, edge cases and refused inputs."""
 
 import numpy as np
 import pytest
@@ -30,7 +30,7 @@ def test_pinball_at_the_median_is_half_the_absolute_error(sold, forecast):
     assert pinball(sold, forecast, 0.5) == pytest.approx(np.abs(sold - forecast).mean() / 2)
 
 
-def test_a_naive_forecast_of_a_steady_walk_scores_one():
+def test_a_naive_forecast_of_a_linear_series_scores_one():
     history, sold, forecast = [[0.0, 2.0, 4.0, 6.0]], [[8.0]], [[6.0]]
     assert rmsse(sold, forecast, history) == mase(sold, forecast, history) == 1
 
@@ -49,7 +49,7 @@ def test_periods_before_a_series_existed_do_not_count():
     assert rmsse([[4.0]], [[2.0]], [[np.nan, 1.0, 3.0, 2.0]]) == whole
 
 
-def test_the_ends_of_an_interval_belong_to_it():
+def test_the_ends_of_an_interval_are_inside_it():
     assert coverage([1, 2, 3], [1, 1, 1], [2, 2, 2]) == pytest.approx(2 / 3)
 
 
@@ -59,7 +59,7 @@ def test_different_shapes_are_refused_and_shown():
 
 
 @pytest.mark.parametrize("metric", [wape, bias])
-def test_relative_errors_need_something_sold(metric):
+def test_relative_errors_need_sales(metric):
     with pytest.raises(ValueError, match="Received: all zeros"):
         metric([0, 0], [1, 2])
 

@@ -1,4 +1,4 @@
-"""How a model pair would have done in periods it has not seen."""
+"""Held-out periods, and the metrics of models on them."""
 
 from __future__ import annotations
 
@@ -25,15 +25,20 @@ PLANNED = [*SERIES, "period", "price", "display", "mailer", "promotion"]
 
 
 @dataclass(frozen=True)
-class HeldOut:
-    """A panel cut in two: what a model may learn from, and the periods it is judged on."""
+class Holdout:
+    """A panel split in time.
+
+    Attributes:
+        history: the rows to train on.
+        actual: the rows of the held-out periods.
+    """
 
     history: pd.DataFrame
     actual: pd.DataFrame
 
     @property
     def planned(self) -> pd.DataFrame:
-        """The held-out periods without what only hindsight knows."""
+        """The held-out periods with what is known in advance: prices and promotions, no units."""
         return self.actual[PLANNED]
 
     @property
@@ -50,11 +55,11 @@ class HeldOut:
         return date.fromisoformat(str(self.actual["period"].agg(which))[:10])
 
 
-def hold_out(panel: pd.DataFrame, horizon: int) -> HeldOut:
+def hold_out(panel: pd.DataFrame, horizon: int) -> Holdout:
     """Hold out the last `horizon` periods of a panel.
 
     Raises:
-        EmptyHistory: nothing would be left to learn from.
+        EmptyHistory: the history would not be longer than the horizon.
     """
     periods = np.sort(panel["period"].unique())
     if len(periods) <= 2 * horizon:
@@ -63,31 +68,42 @@ def hold_out(panel: pd.DataFrame, horizon: int) -> HeldOut:
             f"Received: {len(periods)} periods"
         )
     is_history = panel["period"] < periods[-horizon]
-    return HeldOut(
+    return Holdout(
         panel[is_history].reset_index(drop=True), panel[~is_history].reset_index(drop=True)
     )
 
 
-def largest(history: pd.DataFrame, count: int | None) -> pd.DataFrame:
-    """The keys of the `count` series with most units; of all where `count` is None."""
+def best_sellers(history: pd.DataFrame, count: int | None) -> pd.DataFrame:
+    """sku and zone of the `count` series with most units; of all series if `count` is None."""
     units = history.groupby(SERIES, as_index=False)["units"].sum()
     ranked = units.sort_values(["units", *SERIES], ascending=[False, True, True])
     return ranked.head(count or len(ranked))[SERIES]
 
 
-def paired(forecast: pd.DataFrame, held: HeldOut, count: int | None) -> pd.DataFrame:
-    """Forecast and actual units side by side, for the largest series."""
+def with_actual(forecast: pd.DataFrame, held: Holdout, count: int | None) -> pd.DataFrame:
+    """Join a forecast with actual units and department, for the `count` best sellers."""
     actual = held.actual[[*SERIES, "period", "units", "department"]]
     return forecast.merge(actual, on=[*SERIES, "period"]).merge(
-        largest(held.history, count), on=SERIES
+        best_sellers(held.history, count), on=SERIES
     )
 
 
-def demand_metrics(forecast: pd.DataFrame, held: HeldOut, count: int | None) -> dict[str, float]:
-    """Held-out error, bias and calibration of a forecast, beside the four-period mean's error."""
+def demand_metrics(forecast: pd.DataFrame, held: Holdout, count: int | None) -> dict[str, float]:
+    """Error, bias and coverage of a forecast, and the error of the four-period mean.
+
+    The figures are of the `count` best sellers; only `wape_all` is of all series.
+
+    Raises:
+        EmptyHistory: nothing was sold in the held-out periods.
+    """
     horizon = held.actual["period"].nunique()
-    both = paired(forecast, held, count)
-    naive = paired(four_period_mean(held.history, horizon), held, count)
+    both = with_actual(forecast, held, count)
+    if not both["units"].any():
+        raise EmptyHistory(
+            f"Nothing was sold from {held.start} to {held.end}, the held-out periods, so the "
+            "forecast cannot be measured. Refresh with newer orders. Received: 0 units"
+        )
+    naive = with_actual(four_period_mean(held.history, horizon), held, count)
     y, mean = both["units"].to_numpy(float), both["mean"].to_numpy(float)
     low, high = both["q10"].to_numpy(float), both["q90"].to_numpy(float)
     return {
@@ -98,13 +114,13 @@ def demand_metrics(forecast: pd.DataFrame, held: HeldOut, count: int | None) -> 
         "bias": metrics.bias(y, mean),
         "coverage_80": metrics.coverage(y, low, high),
         "pinball_50": metrics.pinball(y, both["q50"].to_numpy(float), 0.5),
-        "wape_all": _wape(paired(forecast, held, None)),
+        "wape_all": _wape(with_actual(forecast, held, None)),
     }
 
 
-def department_wape(forecast: pd.DataFrame, held: HeldOut, count: int | None) -> pd.DataFrame:
-    """Error by department: columns department, units, wape."""
-    both = paired(forecast, held, count)
+def department_wape(forecast: pd.DataFrame, held: Holdout, count: int | None) -> pd.DataFrame:
+    """Forecast error of the `count` best sellers by department: department, units, wape."""
+    both = with_actual(forecast, held, count)
     both["error"] = (both["mean"] - both["units"]).abs()
     sums = both.groupby("department", dropna=False, as_index=False)[["units", "error"]].sum()
     sums["wape"] = sums["error"] / sums["units"].clip(lower=1)
@@ -116,7 +132,7 @@ def _wape(both: pd.DataFrame) -> float:
 
 
 def response_metrics(elasticities: pd.DataFrame, summary: Summary) -> dict[str, float]:
-    """What the response model says of the shop: its elasticities, their spread and signs."""
+    """The level, spread and signs of a response model's elasticities."""
     everyone = elasticities[elasticities["segment"] == "everyone"]
     values = everyone["elasticity"]
     pooled = {
@@ -136,6 +152,6 @@ def response_metrics(elasticities: pd.DataFrame, summary: Summary) -> dict[str, 
     }
 
 
-def as_model_input(held: HeldOut) -> pd.DataFrame:
-    """History and plan in one frame, as the registered model takes it; a plan has no units."""
+def as_model_input(held: Holdout) -> pd.DataFrame:
+    """History and plan in one frame, the input of the registered model; the plan has null units."""
     return pd.concat([held.planned.assign(units=np.nan), held.history], ignore_index=True)

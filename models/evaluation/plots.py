@@ -1,4 +1,4 @@
-"""The pictures of a training run, for MLflow and the docs."""
+"""Plots of a training run, for MLflow and the docs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from models.evaluation.holdout import SERIES, HeldOut, largest, paired
+from models.evaluation.holdout import SERIES, Holdout, best_sellers, with_actual
 
 BLUE, GREY = "#2a6f97", "#8d99ae"
 
@@ -22,12 +22,14 @@ def _figure(title: str, x: str, y: str) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def forecast_fan(forecast: pd.DataFrame, held: HeldOut, series: int = 6) -> Figure:
-    """Past, actual and forecast units of the largest series, with 50 % and 80 % bands."""
+def forecast_fan(forecast: pd.DataFrame, held: Holdout, series: int = 6) -> Figure:
+    """Actual and forecast units of the best sellers, with 50 % and 80 % intervals."""
     figure = Figure(figsize=(11, 6), layout="constrained")
     figure.suptitle("Held-out periods: actual units, forecast, 50 % and 80 % intervals")
     for axes, (_, key) in zip(
-        figure.subplots(2, series // 2).flat, largest(held.history, series).iterrows(), strict=False
+        figure.subplots(2, series // 2).flat,
+        best_sellers(held.history, series).iterrows(),
+        strict=False,
     ):
         past, actual, ahead = (
             frame.merge(key.to_frame().T, on=SERIES)
@@ -46,22 +48,22 @@ def forecast_fan(forecast: pd.DataFrame, held: HeldOut, series: int = 6) -> Figu
     return figure
 
 
-def calibration(forecast: pd.DataFrame, held: HeldOut) -> Figure:
-    """The share of held-out units at or below each quantile, against the quantile's promise."""
-    both = paired(forecast, held, None)
+def calibration(forecast: pd.DataFrame, held: Holdout) -> Figure:
+    """The share of held-out outcomes at or below each quantile forecast, against its level."""
+    both = with_actual(forecast, held, None)
     names = sorted(
         column for column in forecast.columns if column[:1] == "q" and column[1:].isdigit()
     )
-    promised = [int(name[1:]) / 100 for name in names]
-    met = [float((both["units"] <= both[name]).mean()) for name in names]
-    figure, axes = _figure("Calibration", "promised share", "held-out share at or below")
+    levels = [int(name[1:]) / 100 for name in names]
+    shares = [float((both["units"] <= both[name]).mean()) for name in names]
+    figure, axes = _figure("Calibration", "level of the quantile", "share of outcomes at or below")
     axes.plot([0, 1], [0, 1], color=GREY, linestyle=":")
-    axes.plot(promised, met, marker="o", color=BLUE)
+    axes.plot(levels, shares, marker="o", color=BLUE)
     return figure
 
 
 def elasticities(table: pd.DataFrame) -> Figure:
-    """How elasticities spread over the shop's series, for shoppers as a whole."""
+    """Histogram of the elasticities of all series, for all shoppers together."""
     figure, axes = _figure("Own-price elasticities", "elasticity", "series")
     values = table.loc[table["segment"] == "everyone", "elasticity"]
     axes.hist(values, bins=40, color=BLUE)
@@ -84,7 +86,7 @@ def price_response(table: pd.DataFrame) -> Figure:
 
 
 def bars(title: str, names: Sequence[str], values: Sequence[float]) -> Figure:
-    """One bar a name, the first, ours, in blue."""
+    """A horizontal bar per name; the first, which is ours, in blue."""
     figure, axes = _figure(title, "", "")
     colours = [BLUE, *[GREY] * (len(names) - 1)][::-1]
     drawn = axes.barh(list(names)[::-1], list(values)[::-1], color=colours)
@@ -93,7 +95,7 @@ def bars(title: str, names: Sequence[str], values: Sequence[float]) -> Figure:
 
 
 def intervals(by_sku: pd.DataFrame) -> Figure:
-    """Every sku's elasticity with its 90 % interval, from the most to the least elastic."""
+    """The elasticity of each sku with its 90 % interval, sorted from most to least elastic."""
     figure, axes = _figure("Own-price elasticities, 90 % intervals", "elasticity", "skus")
     ranked = by_sku.sort_values("elasticity", ignore_index=True)
     axes.hlines(ranked.index, ranked["low"], ranked["high"], color=GREY, linewidth=0.8)

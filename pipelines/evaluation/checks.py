@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from models.evaluation import holdout
-from models.evaluation.profit import Market, limit_shares
+from models.evaluation.profit import Market
 from models.export_check import export_error
 from models.runtime import ResponseRuntime
 from models.stderr import without_messages
@@ -157,7 +157,7 @@ def _profit_check(trial: Trial) -> GateCheck:
     anchor = champion.prices if champion else None
     gain = market.gain(trial.challenger.prices, anchor, trial.params.train.seed)
     before = market.status_quo() if anchor is None else market.profit(anchor)
-    bar = 0.0 - trial.bars.profit_margin * abs(float(limit_shares(before).sum()))
+    bar = 0.0 - trial.bars.profit_margin * abs(float(market.limited(before).sum()))
     against = "the champion's prices" if champion else "the prices charged"
     what = f"backtested profit over {against}, in minor units"
     if not len(market.listings):

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from models.evaluation.holdout import SERIES, HeldOut, hold_out
+from models.evaluation.holdout import SERIES, Holdout, hold_out
 from pipelines.evaluation.panel import panel, panel_version
 from pricebook.config import Params, Settings
 from pricebook.errors import RegistryError
@@ -61,7 +61,7 @@ class ForecastTask:
         }
 
     @cached_property
-    def held_out(self) -> HeldOut:
+    def held_out(self) -> Holdout:
         """The panel cut before its last `horizon` periods."""
         return hold_out(self.panel, self.horizon)
 

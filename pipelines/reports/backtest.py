@@ -142,9 +142,9 @@ def _refresh(as_of: date, params: Params, settings: Settings) -> None:
 
 def largest_series(panel: pd.DataFrame, count: int | None) -> pd.DataFrame:
     """The rows of the `count` series with most units; all rows if None."""
-    from models.evaluation.holdout import largest
+    from models.evaluation.holdout import best_sellers
 
-    return panel.merge(largest(panel, count), on=SERIES) if count else panel
+    return panel.merge(best_sellers(panel, count), on=SERIES) if count else panel
 
 
 def _forecasts(

@@ -10,21 +10,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from pipelines.sources.sql_text import quoted
 from pricebook.config import Featurize, Params, Settings
-from pricebook.contract import Type
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection, DuckDBPyRelation
-
-SQL_TYPES = {
-    Type.STRING: "VARCHAR",
-    Type.INTEGER: "BIGINT",
-    Type.MONEY: "BIGINT",
-    Type.FLOAT: "DOUBLE",
-    Type.BOOLEAN: "BOOLEAN",
-    Type.TIMESTAMP: "TIMESTAMP WITH TIME ZONE",
-    Type.DATE: "DATE",
-}
 
 
 class Source(Protocol):
@@ -69,17 +59,3 @@ def connect(limits: Featurize, spill: Path) -> DuckDBPyConnection:
     connection.execute(f"SET threads = {limits.threads}")
     connection.execute(f"SET temp_directory = '{quoted(str(spill))}'")
     return connection
-
-
-def quoted(text: str) -> str:
-    """Escape text that goes between SQL single quotes."""
-    return text.replace("'", "''")
-
-
-def identifier(name: str) -> str:
-    """Quote a column name for SQL.
-
-    >>> print(identifier('the "net" price'))
-    "the ""net"" price"
-    """
-    return '"' + name.replace('"', '""') + '"'

@@ -10,7 +10,7 @@ from itertools import islice, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.sources import quoted
+from pipelines.sources.sql_text import quoted
 from pricebook.errors import SourceError
 
 if TYPE_CHECKING:

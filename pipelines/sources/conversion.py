@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from pipelines.sources import SQL_TYPES, quoted
+from pipelines.sources.sql_text import SQL_TYPES, quoted
 from pricebook.contract import Column, Type
 
 # Lists, not IN: DuckDB turns a long IN into a hash join, which does not keep the order of rows.

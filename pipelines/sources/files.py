@@ -7,9 +7,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.sources import identifier, quoted
 from pipelines.sources.batches import Batch, brief, find_files, group_files
 from pipelines.sources.conversion import EXPECTED, Conversion, FileFormat, convert
+from pipelines.sources.sql_text import identifier, quoted
 from pricebook.config import Shop, TableFile
 from pricebook.contract import TABLES, Column, Table
 from pricebook.errors import SourceError
