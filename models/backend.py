@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import warnings
+from pathlib import Path
 
 from models.stderr import without_messages
 
@@ -24,7 +25,14 @@ with without_messages(STARTUP_MESSAGE):
     import tensorflow as tf
     from keras import layers, ops
 
-# Keras converts some variables in a way that NumPy 2 deprecates. It happens when a model is saved.
-warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning, "keras")
+__all__ = ["keras", "layers", "ops", "save_network", "tf"]
 
-__all__ = ["keras", "layers", "ops", "tf"]
+
+def save_network(network: keras.Model, path: Path) -> None:
+    """Save a network without the warning that Keras converts variables in a deprecated way.
+
+    The filter is set here and not at import: Feast replaces the filters of deprecations.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
+        network.save(path)

@@ -91,14 +91,18 @@ def restore(version: str, folder: Path, settings: Settings) -> None:
 
 
 def _repo(settings: Settings) -> Any:
+    from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
     logging.getLogger("dvc").setLevel(logging.WARNING)  # it prints that it made a repository
     home = settings.home.resolve()
-    if (home / ".dvc").exists():
-        return Repo(str(home))
-    home.mkdir(parents=True, exist_ok=True)
-    return Repo.init(str(home), no_scm=True)
+    try:
+        if (home / ".dvc").exists():
+            return Repo(str(home))
+        home.mkdir(parents=True, exist_ok=True)
+        return Repo.init(str(home), no_scm=True)
+    except DvcException as error:
+        raise LineageError(f"DVC cannot open this home: {error}. Received: {home}") from None
 
 
 def _tree(version: str, settings: Settings) -> Any:

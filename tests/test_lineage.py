@@ -78,3 +78,10 @@ def test_versions_are_pushed_to_a_configured_remote(home, tmp_path):
     shutil.rmtree(home.home / ".dvc" / "cache")
     lineage.restore(version, tmp_path / "restored", home)
     assert (tmp_path / "restored" / "orders.parquet").read_bytes() == b"pushed"
+
+
+def test_a_home_that_dvc_cannot_open_is_an_error_that_names_it(home):
+    (home.home / ".dvc").mkdir()
+    (home.home / ".dvc" / "config").touch()  # without core.no_scm, DVC needs a git repository
+    with pytest.raises(LineageError, match=f"DVC cannot open this home.*Received: {home.home}"):
+        lineage.record(home.raw, home)

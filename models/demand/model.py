@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from models.backend import keras, ops, tf
+from models.backend import keras, ops, save_network, tf
 from models.demand.grid import Floats, Grid, Ints, append_plan, long_frame, to_grid
 from models.demand.network import OnEpoch, batches, build_network, train
 from models.demand.windows import Windows, calendar, make_windows, targets, training_pairs
@@ -98,7 +98,7 @@ class DemandModel:
     def save(self, folder: Path) -> None:
         """Write demand.keras and demand.json into `folder`."""
         folder.mkdir(parents=True, exist_ok=True)
-        self.network.save(folder / "demand.keras")
+        save_network(self.network, folder / "demand.keras")
         fields = {"spread": self.spread, **asdict(self.shape)}
         (folder / "demand.json").write_text(json.dumps(fields, indent=1) + "\n")
 

@@ -26,6 +26,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from models.backend import save_network
 from models.panel import check_numbers
 from models.response.controls import PROMOTION, clean_keys, usable_rows, with_series_codes
 from models.response.cross_price import cross_elasticities
@@ -110,7 +111,7 @@ class ResponseModel:
     def save(self, directory: Path) -> None:
         """Write response.keras, tables.json and cross.parquet into an existing directory."""
         self.tables.cross.to_parquet(directory / "cross.parquet", index=False)
-        self.network.save(directory / "response.keras")
+        save_network(self.network, directory / "response.keras")
         (directory / "tables.json").write_text(json.dumps(self.tables.to_json()))
 
     @classmethod
