@@ -4,7 +4,7 @@
 
 The first shop has 10 skus in 80 zones over 120 weeks, with competitor prices and promotions. It
 comes from the simulated market, so the elasticities are compared with the true ones. The second has
-many monthly series. There, the time and the memory of both commands are measured.
+many monthly series; it measures the time and the memory of both commands.
 """
 
 from __future__ import annotations
@@ -157,9 +157,14 @@ def accuracy_bars(folder: Path, truth: SimulatedShop) -> list[Bar]:
     signs = float((significant["elasticity"] * significant["elasticity_true"] > 0).mean())
     return [
         Bar("skus within two standard errors of the truth", float(near.mean()), 0.9, False),
-        Bar("mean cross elasticity, category's rivals", mean["category"], 0.0, False),
-        Bar("mean cross elasticity, competitor", mean["competitor"], 0.0, False),
-        Bar(f"right signs among the {len(significant)} pairs the data tell", signs, 0.9, False),
+        Bar("mean cross elasticity, rest of the category", mean["category"], 0.0, False),
+        Bar("mean cross elasticity, competitors", mean["competitor"], 0.0, False),
+        Bar(
+            f"share of correct signs, {len(significant)} significant pairs of skus",
+            signs,
+            0.9,
+            False,
+        ),
     ]
 
 
@@ -191,7 +196,11 @@ def main() -> None:
     large = [row for row in rows if row["shop"] == "monthly"]
     bars += [
         Bar(f"minutes, {arguments.series:,} series", sum(row["minutes"] for row in large), MINUTES),
-        Bar(f"GB at most, {arguments.series:,} series", max(row["GB"] for row in large), GIGABYTES),
+        Bar(
+            f"peak memory in GB, {arguments.series:,} series",
+            max(row["GB"] for row in large),
+            GIGABYTES,
+        ),
     ]
     rows = [{"run": f"{row.pop('shop')}: {row.pop('command')}", **row} for row in rows]
     title = "Any shop: 10 skus in 80 zones, and many monthly series"

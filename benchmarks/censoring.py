@@ -1,4 +1,4 @@
-"""Test whether the demand model can tell a stock-out from low demand.
+"""Test whether the demand model distinguishes a stock-out from low demand.
 
     python -m benchmarks.censoring
 
@@ -24,7 +24,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 SHARE, SEEDS, HORIZON = 0.2, 3, 4
 SPEC = Demand(max_series=None, context=26, epochs=20, batch_size=128)
-WITH_STOCK, WITHOUT_STOCK = "ours, told of the stock", "the same, not told"
+WITH_STOCK, WITHOUT_STOCK = "ours, with stock record", "the same model, without stock record"
 
 
 def forecasts(seed: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
@@ -51,16 +51,16 @@ def rows(markets: list[dict[str, tuple[np.ndarray, np.ndarray]]]) -> list[dict[s
             np.concatenate([market[name][side] for market in markets]) for side in (0, 1)
         )
         table.append(
-            {"reading": name, "bias": bias(demand, forecast), "WAPE": wape(demand, forecast)}
+            {"model": name, "bias": bias(demand, forecast), "WAPE": wape(demand, forecast)}
         )
     return table
 
 
 def bars(table: pd.DataFrame) -> list[Bar]:
-    bias = table.set_index("reading")["bias"].abs()
+    bias = table.set_index("model")["bias"].abs()
     return [
-        Bar("bias, either way, told of the stock", float(bias[WITH_STOCK]), 0.03),
-        Bar("bias, either way, not told", float(bias[WITHOUT_STOCK]), 0.10, at_most=False),
+        Bar("absolute bias, with stock record", float(bias[WITH_STOCK]), 0.03),
+        Bar("absolute bias, without stock record", float(bias[WITHOUT_STOCK]), 0.10, at_most=False),
     ]
 
 
@@ -70,7 +70,7 @@ def main() -> None:
     title = f"Demand where {SHARE:.0%} of sku-weeks are out of stock"
     print_result(title, table, bars(pd.DataFrame(table)))
     if seeds == range(SEEDS):
-        plot = Plot("reading", "bias")
+        plot = Plot("model", "bias")
         write_result(
             "censoring",
             title,

@@ -33,10 +33,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 REPORTED = (44, 48)
 KEY = ["sku", "zone", "period"]
 PRICE, PROMOTIONS = ("price",), ("display", "mailer")
-OURS, DENIED = "ours", "ours, denied price and promotion"
+OURS, WITHOUT_PRICES = "ours", "ours without price and promotion"
 TREES, TREE_QUANTILES = "LightGBM + price, display, mailer", "LightGBM quantile models"
 ON_ALL = ("mean", TREES, OURS)
-TARGET_RATIO = 0.95  # of our error to LightGBM's
+TARGET_RATIO = 0.95  # our error / LightGBM's error
 Floats = NDArray[np.float64]
 Method = Callable[[pd.DataFrame, pd.DataFrame], pd.DataFrame]
 
@@ -74,7 +74,7 @@ def methods(train: Train) -> dict[str, Method]:
         TREE_QUANTILES: partial(
             rivals.lightgbm_quantiles, known=known, quantiles=train.demand.quantiles
         ),
-        DENIED: lambda history, plan: ours(*_without_prices(history, plan), train),
+        WITHOUT_PRICES: lambda history, plan: ours(*_without_prices(history, plan), train),
         OURS: lambda history, plan: ours(history, plan, train),
     }
 
@@ -124,7 +124,7 @@ def window(method: Method, panel: pd.DataFrame, cutoff: int, horizon: int) -> Wi
 def score(method: str, windows: Sequence[Window], quantiles: Sequence[float]) -> dict[str, Any]:
     """The scores of a method.
 
-    WAPE and bias are over all windows together; RMSSE and MASE are means over skus and windows.
+    WAPE and bias pool all windows. RMSSE and MASE are means over skus and windows.
     """
     units, mean = _stacked(windows, "units"), _stacked(windows, "mean")
     arrays = [(w.grid("units"), w.grid("mean"), w.history) for w in windows]
@@ -165,32 +165,34 @@ def bars(rows: Sequence[Row]) -> list[Bar]:
         result += [
             Bar("WAPE, ours", us["WAPE"], 0.325),
             Bar("RMSSE, ours", us["RMSSE"], 0.600),
-            Bar("bias, ours, either way", abs(us["bias"]), 0.02),
-            Bar("80 % interval covers", us["in 80 %"], 0.77, at_most=False),
-            Bar("80 % interval covers", us["in 80 %"], 0.83),
+            Bar("absolute bias, ours", abs(us["bias"]), 0.02),
+            Bar("coverage of the 80 % interval, ours", us["in 80 %"], 0.77, at_most=False),
+            Bar("coverage of the 80 % interval, ours", us["in 80 %"], 0.83),
         ]
         result += _against_trees(us, scores)
-    if DENIED in scores:
-        result.append(Bar("WAPE, denied price and promotion", scores[DENIED]["WAPE"], 0.475))
+    if WITHOUT_PRICES in scores:
+        result.append(
+            Bar("WAPE, ours without price and promotion", scores[WITHOUT_PRICES]["WAPE"], 0.475)
+        )
     return result
 
 
 def _against_trees(us: Row, scores: dict[str, Row]) -> list[Bar]:
     bars = [
-        Bar(f"{error}, ours over LightGBM's", us[error] / scores[TREES][error], TARGET_RATIO)
+        Bar(f"{error}, ours / LightGBM", us[error] / scores[TREES][error], TARGET_RATIO)
         for error in ("WAPE", "RMSSE")
         if TREES in scores
     ]
     if TREE_QUANTILES in scores:
         rival = scores[TREE_QUANTILES]["pinball"]
-        bars.append(Bar("pinball, ours over LightGBM's", us["pinball"] / rival, 1.0))
+        bars.append(Bar("pinball, ours / LightGBM", us["pinball"] / rival, 1.0))
     return bars
 
 
 def scaling(panels: dict[str, pd.DataFrame], train: Train) -> tuple[list[Row], list[Bar]]:
-    """The time of one training on all skus and of one on the 500 best sellers.
+    """The training time on all skus and on the 500 best sellers.
 
-    TensorFlow has already started, and nothing else runs.
+    Call it when TensorFlow has started and nothing else runs.
     """
     seconds = {}
     for name, panel in panels.items():
@@ -202,8 +204,8 @@ def scaling(panels: dict[str, pd.DataFrame], train: Train) -> tuple[list[Row], l
     rows: list[Row] = [{"training": f"{skus[n]} skus", "seconds": s} for n, s in seconds.items()]
     growth = (seconds["all"] / seconds["best"]) / (skus["all"] / skus["best"])
     return rows, [
-        Bar("one training on all skus, minutes", seconds["all"] / 60, 5.0),
-        Bar("growth of its time over growth of skus", growth, 1.1),
+        Bar("training on all skus, minutes", seconds["all"] / 60, 5.0),
+        Bar("growth of training time / growth of sku count", growth, 1.1),
     ]
 
 
@@ -230,7 +232,7 @@ def _run(arguments: argparse.Namespace, panel: pd.DataFrame, train: Train) -> li
         for name, method in methods(train).items():
             words = arguments.methods or (ON_ALL if arguments.series == "all" else [name])
             if not any(word in name for word in words) or (
-                arguments.series == "all" and name == DENIED
+                arguments.series == "all" and name == WITHOUT_PRICES
             ):
                 continue
             windows = []
@@ -253,7 +255,7 @@ def main() -> None:
     rows = _run(arguments, panel, train)
     targets, details = bars(rows), {}
     if arguments.series == "all":
-        ratios = [bar for bar in targets if "over LightGBM's" in bar.what]
+        ratios = [bar for bar in targets if bar.what.endswith("/ LightGBM")]
         trainings, limits = scaling({"best": benchmark_panel(), "all": panel}, train)
         targets = [*(Bar(ratio.what, ratio.figure, 1.0) for ratio in ratios), *limits]
         details = {"training": trainings}

@@ -5,8 +5,8 @@
 A shop in the simulated market quotes for six weeks, with half of its shoppers in an exploration
 arm. The target policy charges the lowest price that the arm may draw. Two estimators compute its
 profit per quote from the quote log alone, and the market gives the true value. The shoppers are
-very price-sensitive, so the policy earns a third less than the arm: close to the best price, all
-prices would earn about the same. The reward model is wrong on purpose: it has one elasticity for
+very price-sensitive, so that the policy earns a third less than the arm. (Near the best price, all
+policies would earn about the same.) The reward model is wrong on purpose: it has one elasticity for
 all skus.
 """
 
@@ -57,7 +57,7 @@ from serving.state.daily_log import DailyLog
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-SEEDS, INSIDE = 20, 18
+SEEDS, TARGET = 20, 18  # of 20 intervals, 18 must contain the true value
 HISTORY, WEEKS, DAYS = 104, 6, 7
 USUAL = 8  # weeks for the reference price
 SPARE = 0.3  # mean number of units bought after the first
@@ -68,7 +68,7 @@ ALL, ARM, ROBUST = (
     "inverse propensity, the arm's quotes",
     "doubly robust, the arm's quotes",
 )
-MODEL, AS_IT_WAS = "reward model alone", "what the arm earned"
+MODEL, ARM_ITSELF = "reward model alone", "profit of the arm itself"
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Elasticities:
 
 
 class EmptyStore:
-    """An online store without shoppers, so no shopper has consented."""
+    """An online store without shoppers. So no shopper has consented to personal offers."""
 
     async def look_up(self, ids: Sequence[str]) -> dict[str, Any]:
         return {}
@@ -239,7 +239,7 @@ def true_value(at: Shop) -> float:
 
 
 def estimates(quotes: Sequence[Quoted]) -> dict[str, Estimate]:
-    """Estimates of the policy's profit per quote, and two figures that do not estimate it."""
+    """Estimates of the policy's profit per quote, and two figures for comparison."""
     drawn = [quote for quote in quotes if quote.arm == EXPLORE]
     arm = within_arm(drawn, cheapest)
     fitted, expected = reward_model(drawn, arm.who)
@@ -249,7 +249,7 @@ def estimates(quotes: Sequence[Quoted]) -> dict[str, Estimate]:
         ARM: inverse_propensity(arm),
         ROBUST: doubly_robust(arm, fitted, expected),
         MODEL: doubly_robust(replace(arm, target=0 * arm.target), fitted, expected),
-        AS_IT_WAS: inverse_propensity(as_drawn),
+        ARM_ITSELF: inverse_propensity(as_drawn),
     }
 
 
@@ -303,7 +303,7 @@ def run_market(seed: int) -> dict[str, tuple[float, Estimate]]:
 
 
 def rows(markets: Sequence[dict[str, tuple[float, Estimate]]]) -> list[dict[str, Any]]:
-    """A row for each estimate. All but the count of intervals are shares of the true value."""
+    """A row for each estimate. Widths and errors are relative to the true value."""
     table = []
     for name in markets[0]:
         truth = np.array([market[name][0] for market in markets])
@@ -312,19 +312,19 @@ def rows(markets: Sequence[dict[str, tuple[float, Estimate]]]) -> list[dict[str,
         table.append(
             {
                 "estimate": name,
-                "true value inside": int(((low <= truth) & (truth <= high)).sum()),
-                "interval's width": float(((high - low) / truth).mean()),
+                "intervals with the true value": int(((low <= truth) & (truth <= high)).sum()),
+                "interval width": float(((high - low) / truth).mean()),
                 "bias": float((value / truth - 1).mean()),
-                "off by, either way": float(np.abs(value / truth - 1).mean()),
+                "absolute error": float(np.abs(value / truth - 1).mean()),
             }
         )
     return table
 
 
 def bars(table: Sequence[dict[str, Any]]) -> list[Bar]:
-    inside = {row["estimate"]: row["true value inside"] for row in table}
+    covered = {row["estimate"]: row["intervals with the true value"] for row in table}
     return [
-        Bar(f"{name}: markets whose true value is inside", inside[name], INSIDE, at_most=False)
+        Bar(f"{name}: intervals with the true value", covered[name], TARGET, at_most=False)
         for name in (ALL, ARM, ROBUST)
     ]
 
@@ -337,10 +337,12 @@ def main() -> None:
             status.update(f"market {seed}")
             results.append(run_market(seed))
     table = rows(results)
-    title = f"What the cheapest price would earn, from {len(seeds)} quote logs"
+    title = (
+        f"Off-policy estimates of the profit of the cheapest price, from {len(seeds)} quote logs"
+    )
     print_result(title, table, bars(table))
     if seeds == range(SEEDS):
-        plot = Plot("estimate", "true value inside")
+        plot = Plot("estimate", "intervals with the true value")
         write_result("offpolicy", title, "python -m benchmarks.offpolicy", table, bars(table), plot)
 
 

@@ -6,8 +6,8 @@ The shop follows its usual policy for two years. Then each policy sets the price
 weeks, from the same stock, with the shop's displays and mailers, limited stock and competitors that
 react. All prices are rungs between floor and list price. Pricebook's policy uses the response
 model, fitted once on the history, the cost of sales lost by substitutes, and the guardrails with
-their step limit. It needs no demand forecast, because the level of demand does not move the best
-price.
+their step limit. It needs no demand forecast, because the best price does not depend on the level
+of demand.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ Ints = NDArray[np.int64]
 
 @dataclass
 class Played:
-    """The weeks under one policy so far: prices [n], units [n], and how often each rule bound."""
+    """The weeks under one policy so far: prices [n], units [n], and how often each rule applied."""
 
     price: list[Floats] = field(default_factory=list)
     units: list[Floats] = field(default_factory=list)
@@ -56,7 +56,7 @@ class Played:
 
 @dataclass(frozen=True)
 class Shop:
-    """A market after its history, and what all policies may know.
+    """A market after its history, and the data that every policy may read.
 
     Attributes:
         market: the market.
@@ -140,8 +140,8 @@ def oracle(at: Shop, followed: float) -> Policy:
     """A policy that knows the true demand and the stock.
 
     It sets a week's prices by coordinate ascent: one sku at a time, until no price changes.
-    `followed` is its assumption about competitors: 0, they keep their prices; 1, they match at
-    once.
+    `followed` is its assumption about competitors: with 0 they keep their prices, with 1 they match
+    the new price at once.
     """
     price = at.market.list_price.copy()
 
@@ -243,7 +243,7 @@ def cost_plus(at: Shop) -> Policy:
 
 
 def greedy(at: Shop) -> Policy:
-    """The most profitable rung of each sku by a LightGBM demand model, each sku on its own."""
+    """The most profitable rung of each sku by a LightGBM demand model, without substitution."""
     from lightgbm import LGBMRegressor
 
     count, listed = at.market.spec.skus, at.market.list_price
@@ -292,7 +292,7 @@ def _features(
 
 
 def thompson(at: Shop) -> Policy:
-    """Thompson sampling: a Bayesian linear demand curve per sku, and the best price of a draw.
+    """Thompson sampling: the best price for one draw from each sku's Bayesian linear demand curve.
 
     Besbes & Zeevi 2015, "On the (surprising) sufficiency of linear models for dynamic pricing with
     demand learning", Management Science 61(4); Russo et al. 2018, "A tutorial on Thompson
@@ -355,10 +355,10 @@ def bars(table: Sequence[dict[str, Any]]) -> list[Bar]:
     others = [row for name, row in by_policy.items() if name not in (OURS, ORACLE)]
     return [
         Bar("ours, share of the oracle's gain", share, SHARE, at_most=False),
-        Bar("stretch", share, STRETCH, at_most=False),
+        Bar("ours, share of the oracle's gain (stretch target)", share, STRETCH, at_most=False),
         *(
             Bar(
-                f"profit, ours over {row['policy']}",
+                f"profit, ours / {row['policy']}",
                 by_policy[OURS]["profit"] / row["profit"],
                 1.0,
                 False,

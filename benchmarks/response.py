@@ -2,10 +2,11 @@
 
     python -m benchmarks.response [--seeds 20]
 
-First on simulated markets, whose elasticities are known. All methods use the same rows and the same
-controls: display, mailer, stock, the competitor's price, season, and the price and promotions of
-the category's other skus. Then on the Complete Journey, whose elasticities are unknown. There, the
-figures show the effect of controlling for promotions, and whether two halves of the stores agree.
+The first part uses simulated markets, whose elasticities are known. All methods use the same rows
+and the same controls: display, mailer, stock, the competitor's price, season, and the price and
+promotions of the category's other skus. The second part uses the Complete Journey, whose
+elasticities are unknown. It measures the effect of the promotion controls, and the correlation
+between the elasticities of two halves of the stores.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ Ints = NDArray[np.int64]
 
 NAME, TITLE = "response", "Price response"
 COMMAND = "python -m benchmarks.response"
-FOLDS, STRETCHES = 4, 16  # each fold is four of sixteen stretches of time
+FOLDS, CHUNKS = 4, 16  # each fold is four of sixteen separate chunks of time
 HALVES = ("hash(t.store_id) % 2 = 0", "hash(t.store_id) % 2 = 1")
 NO_SHOPPERS = pd.DataFrame(columns=["sku", "zone", "segment", "period", "units", "price"])
 Result = TypeVar("Result")
@@ -51,7 +52,7 @@ OURS, LEAST_SQUARES = "Pricebook", "least squares, sku and week effects"
 
 @dataclass(frozen=True)
 class Rows:
-    """What all methods see. Log units and log price are differences from their sku's mean."""
+    """The data of all methods. Log units and log price are differences from the sku's mean."""
 
     units: Floats
     price: Floats
@@ -84,7 +85,7 @@ def rows(panel: pd.DataFrame) -> Rows:
     within = np.hstack([logs, columns])
     within = within - group_means(within, sku)
     category = np.asarray(pd.factorize(sold["category"], sort=True)[0], np.int64)
-    block = period * STRETCHES // (period.max() + 1) % FOLDS
+    block = period * CHUNKS // (period.max() + 1) % FOLDS
     return Rows(within[:, 0], within[:, 1], _scaled(within[:, 2:]), category, sku, block)
 
 
@@ -142,7 +143,7 @@ def _doubleml(data: Rows, sku: int) -> float:
 
 
 def least_squares(panel: pd.DataFrame, columns: tuple[str, ...] = ()) -> float:
-    """The slope of log units on log price, with sku and week effects and `columns` as controls."""
+    """The slope of log units on log price, controlling for sku, week and `columns`."""
     sold = panel[(panel["units"] > 0) & (panel["price"] > 0)]
     groups = [np.unique(sold[name], return_inverse=True)[1] for name in ("sku", "period")]
     logs = np.log(sold[["units", "price"]].to_numpy(float))
@@ -155,7 +156,7 @@ def least_squares(panel: pd.DataFrame, columns: tuple[str, ...] = ()) -> float:
 
 RIVALS: dict[str, Callable[[Rows], Floats]] = {
     "EconML LinearDML, ridge by category": ridge,
-    "DoubleML PLR of each sku, lasso": doubleml,
+    "DoubleML PLR per sku, lasso": doubleml,
 }
 
 
@@ -178,7 +179,7 @@ def _ours(shop: SimulatedShop, truth: Floats) -> dict[str, Any]:
     own = model.by_sku().sort_values("sku")
     row = _row(OURS, model.summary.pooled, own["elasticity"].to_numpy(), truth, seconds)
     inside = (own["low"].to_numpy() <= truth) & (truth <= own["high"].to_numpy())
-    return {**row, "90 % interval covers": float(inside.mean())}
+    return {**row, "coverage of the 90 % interval": float(inside.mean())}
 
 
 def _timed(call: Callable[[], Result]) -> tuple[Result, float]:
@@ -189,7 +190,12 @@ def _timed(call: Callable[[], Result]) -> tuple[Result, float]:
 def _row(name: str, pooled: float, value: Floats, truth: Floats, seconds: float) -> dict[str, Any]:
     error = float(np.sqrt(np.mean((value - truth) ** 2)))
     bias = pooled / float(truth.mean()) - 1
-    return {"method": name, "pooled is off by": bias, "error per sku": error, "seconds": seconds}
+    return {
+        "method": name,
+        "pooled relative bias": bias,
+        "error per sku": error,
+        "seconds": seconds,
+    }
 
 
 def summary(markets: pd.DataFrame) -> tuple[list[dict[str, Any]], list[Bar]]:
@@ -197,19 +203,24 @@ def summary(markets: pd.DataFrame) -> tuple[list[dict[str, Any]], list[Bar]]:
     table = markets.groupby("method", sort=False).mean(numeric_only=True).drop(columns="seed")
     ours, best = table.loc[OURS], table.loc[list(RIVALS)].sort_values("error per sku").iloc[0]
     bars = [
-        Bar("pooled elasticity off by, mean", abs(ours["pooled is off by"]), 0.05),
+        Bar("pooled elasticity, absolute relative bias", abs(ours["pooled relative bias"]), 0.05),
         Bar(
-            "least squares off by, mean",
-            abs(table.loc[LEAST_SQUARES, "pooled is off by"]),
+            "least squares, absolute relative bias",
+            abs(table.loc[LEAST_SQUARES, "pooled relative bias"]),
             0.25,
             at_most=False,
         ),
-        Bar("90 % intervals cover", ours["90 % interval covers"], 0.85, at_most=False),
-        Bar("90 % intervals cover", ours["90 % interval covers"], 0.95),
         Bar(
-            f"error per sku over {best.name}'s", ours["error per sku"] / best["error per sku"], 0.8
+            "coverage of the 90 % interval",
+            ours["coverage of the 90 % interval"],
+            0.85,
+            at_most=False,
         ),
-        Bar(f"seconds over {best.name}'s", ours["seconds"] / best["seconds"], 1.0),
+        Bar("coverage of the 90 % interval", ours["coverage of the 90 % interval"], 0.95),
+        Bar(
+            f"error per sku, ours / {best.name}", ours["error per sku"] / best["error per sku"], 0.8
+        ),
+        Bar(f"seconds, ours / {best.name}", ours["seconds"] / best["seconds"], 1.0),
     ]
     return [{str(k): v for k, v in row.items()} for row in _records(table)], bars
 
@@ -220,7 +231,7 @@ def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def journey() -> tuple[list[dict[str, Any]], list[Bar], dict[str, Any]]:
-    """The Complete Journey's 500 best sellers: pooled elasticities, signs, halves of stores."""
+    """The elasticities of the Complete Journey's 500 best sellers: a table, bars and details."""
     panel = benchmark_panel()
     model = fit(panel, NO_SHOPPERS, Response(), 7)
     elasticities, totals = model.elasticities(), model.summary
@@ -228,22 +239,22 @@ def journey() -> tuple[list[dict[str, Any]], list[Bar], dict[str, Any]]:
     table = [
         {
             "method": OURS,
-            "promotions controlled": totals.pooled,
+            "with promotion controls": totals.pooled,
             "low": totals.pooled - margin,
             "high": totals.pooled + margin,
-            "left in": totals.pooled_without_promotion_controls,
+            "without promotion controls": totals.pooled_without_promotion_controls,
         },
         {
             "method": LEAST_SQUARES,
-            "promotions controlled": least_squares(panel, ("display", "mailer")),
-            "left in": least_squares(panel),
+            "with promotion controls": least_squares(panel, ("display", "mailer")),
+            "without promotion controls": least_squares(panel),
         },
     ]
     shrunk, unshrunk = halves(panel)
     bars = [
         Bar("Complete Journey: largest elasticity", float(elasticities["elasticity"].max()), 0.0),
         Bar(
-            f"halves of the stores, correlation per sku (unshrunk {unshrunk:.2f})",
+            f"correlation of elasticities between store halves (unshrunk: {unshrunk:.2f})",
             shrunk,
             0.6,
             at_most=False,

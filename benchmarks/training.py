@@ -5,8 +5,8 @@
 Both train on the same 20,000 sequences of 52 steps by 16 inputs, with the same batch size, on a
 CPU. Both are called as their users call them: `models.demand.network.train` and
 `NeuralForecast.fit`. Both have an encoder LSTM of the same width and forecast the same quantiles
-four steps ahead. Ours also reads the plan with a second LSTM. The first epoch, and what is done
-before it (tracing, windows, a data loader), is not timed.
+four steps ahead. Ours also reads the plan with a second LSTM. The measured time starts after the
+first epoch, so it excludes setup (tracing, windows, the data loader).
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Sequences:
 
 
 def ours(sequences: Sequences, epochs: int) -> list[float]:
-    """Train, and return the clock's seconds at the end of each epoch."""
+    """Train, and return the time of `perf_counter` at the end of each epoch."""
     import keras
     import tensorflow as tf
 
@@ -96,7 +96,7 @@ def _inputs(sequences: Sequences) -> dict[str, Any]:
 
 
 def neuralforecast(sequences: Sequences, epochs: int) -> list[float]:
-    """Train, and return the clock's seconds at the end of each epoch."""
+    """Train, and return the time of `perf_counter` at the end of each epoch."""
     from neuralforecast import NeuralForecast
     from neuralforecast.losses.pytorch import MQLoss
     from neuralforecast.models import LSTM
@@ -116,7 +116,7 @@ def neuralforecast(sequences: Sequences, epochs: int) -> list[float]:
         max_steps=epochs * -(-len(sequences.units) // BATCH),
         batch_size=BATCH,
         windows_batch_size=BATCH,  # a series is one window long
-        scaler_type="identity",  # drawn to scale
+        scaler_type="identity",  # the data already has scale one
         random_seed=SEED,
         accelerator="cpu",
         logger=False,
@@ -148,7 +148,7 @@ def speed(
     """Rows per second over all epochs after the first.
 
     Raises:
-        RuntimeError: the training ran another number of epochs.
+        RuntimeError: the training ran a different number of epochs.
     """
     ends = train(sequences, epochs)
     if len(ends) != epochs:
@@ -157,7 +157,7 @@ def speed(
 
 
 def compare(sequences: Sequences, epochs: int, rounds: int) -> tuple[list[Row], list[Bar]]:
-    """Train both in turn, so that other load affects both. Returns medians over the rounds."""
+    """Train both in turns, so that other load affects both. Returns medians over the rounds."""
     us, them = list[float](), list[float]()
     for _ in range(rounds):
         us.append(speed(ours, sequences, epochs))
@@ -165,16 +165,14 @@ def compare(sequences: Sequences, epochs: int, rounds: int) -> tuple[list[Row], 
     rows: list[Row] = [
         {
             "training": name,
-            "rows a second": median(rates),
+            "rows per second": median(rates),
             "slowest": min(rates),
             "best": max(rates),
         }
         for name, rates in (("ours", us), ("neuralforecast LSTM", them))
     ]
     ratio = median(np.divide(us, them).tolist())
-    return rows, [
-        Bar("rows a second, ours over neuralforecast's", ratio, TARGET_RATIO, at_most=False)
-    ]
+    return rows, [Bar("rows per second, ours / neuralforecast", ratio, TARGET_RATIO, at_most=False)]
 
 
 def main() -> None:
@@ -191,7 +189,7 @@ def main() -> None:
     title = f"Training: {arguments.sequences:,} sequences of {STEPS} × {INPUTS}, LSTM {WIDTH}"
     print_result(title, rows, bars)
     if (arguments.sequences, arguments.rounds) == (SEQUENCES, ROUNDS):
-        plot = Plot("training", "rows a second")
+        plot = Plot("training", "rows per second")
         write_result("training", title, "python -m benchmarks.training", rows, bars, plot)
 
 

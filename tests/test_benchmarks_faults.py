@@ -21,7 +21,7 @@ def distinct(*quotes):
 
     Each is (id, second of the request, second of the response, second of issue).
     """
-    names = ("quote_id", "asked", "answered", "issued_at", "expires_at", "customer_id")
+    names = ("quote_id", "requested", "answered", "issued_at", "expires_at", "customer_id")
     rows = [(*times, timestamp(issued), timestamp(issued + 2), HOLDER) for *times, issued in quotes]
     return distinct_quotes(pd.DataFrame(rows, columns=names))
 

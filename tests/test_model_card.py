@@ -16,6 +16,6 @@ def test_every_input_of_the_models_is_on_the_card():
     assert all(name.replace("_", " ") in card_text for name in (*COVARIATES, *STATIC, *names))
 
 
-def test_a_missed_bar_is_told_on_the_card():
+def test_a_missed_target_is_marked_on_the_card():
     bar = {"what": "WAPE", "figure": 0.4, "bar": 0.3, "at_most": True, "met": False}
-    assert "WAPE 0.4, at most 0.3 wanted (**missed**)" in card({"forecast": {"bars": [bar]}})
+    assert "WAPE: 0.4 (target: at most 0.3, **missed**)" in card({"forecast": {"bars": [bar]}})

@@ -40,12 +40,12 @@ class Part:
 
 
 PARTS = {
-    "speed": Part("Quotes, a request each, over 8 connections", speed, "a second"),
-    "batch": Part("Quotes, a thousand a request", batch, "a second"),
-    "events": Part("Events, and the quotes they change", live, "worst ms"),
+    "speed": Part("One quote per request, 8 connections", speed, "per second"),
+    "batch": Part("A thousand quotes per request", batch, "per second"),
+    "events": Part("Time from an event to the changed quote", live, "worst ms"),
     "memory": Part("Memory of a worker", memory, "figure"),
-    "swaps": Part("Champions swapped under load", swaps, "figure"),
-    "faults": Part("What breaks under load", faults, "p99 ms"),
+    "swaps": Part("Champion swaps under load", swaps, "figure"),
+    "faults": Part("Faults under load", faults, "p99 ms"),
 }
 
 
@@ -67,7 +67,7 @@ def main() -> None:
         print_result(part.title, rows, bars)
         command = f"python -m benchmarks.serving --only {name}"
         write_result(
-            f"serving-{name}", part.title, command, rows, bars, Plot("measured", part.drawn)
+            f"serving-{name}", part.title, command, rows, bars, Plot("measurement", part.drawn)
         )
 
 

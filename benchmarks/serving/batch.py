@@ -30,10 +30,11 @@ def batch(shop: Shop) -> tuple[list[Row], list[Bar]]:
     rates = asyncio.run(_in_process(shop))
     rates |= _over_http(shop)
     rows: list[Row] = [
-        {"measured": f"/quotes, prices, {name}", "a second": rate} for name, rate in rates.items()
+        {"measurement": f"/quotes, prices, {name}", "per second": rate}
+        for name, rate in rates.items()
     ]
     warm = min(rate for name, rate in rates.items() if name.startswith("warm"))
-    return rows, [Bar("/quotes, prices a second of a core, warm", warm, FLOOR, at_most=False)]
+    return rows, [Bar("/quotes, prices per second of CPU time, warm", warm, FLOOR, at_most=False)]
 
 
 async def _in_process(shop: Shop) -> dict[str, float]:
@@ -44,7 +45,7 @@ async def _in_process(shop: Shop) -> dict[str, float]:
         return {
             "cold, anonymous": await _median(handlers, _anonymous(0), cold=True),
             "warm, anonymous": await _median(handlers, _anonymous(1), _anonymous(1)),
-            "warm, a shopper each": await _median(handlers, _named(), _named(first=TWIN)),
+            "warm, one shopper per batch": await _median(handlers, _named(), _named(first=TWIN)),
         }
     finally:
         handlers.close()
@@ -97,4 +98,6 @@ def _over_http(shop: Shop) -> dict[str, float]:
     with run_service(shop) as server:
         plan = Plan(server.port, "/quotes", bodies, f"Bearer {shop.key}", 2, seconds=SECONDS)
         run_load(plan)
-        return {"over HTTP, warm": SIZE * median(run_load(plan)["a second"] for _ in range(ROUNDS))}
+        return {
+            "over HTTP, warm": SIZE * median(run_load(plan)["per second"] for _ in range(ROUNDS))
+        }

@@ -1,4 +1,7 @@
-"""Faults under load. No request gets a 5xx; each quote is as usual or says why not."""
+"""Faults under load.
+
+No response may be a 5xx. A fault must not change a quote, except to the list price with a reason.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +60,7 @@ class Baseline:
         )
 
     def matches(self, quotes: pd.DataFrame) -> pd.Series:
-        """Which quotes are as usual. An unknown shopper gets the public price."""
+        """Which quotes equal the baseline. An unknown shopper gets the public price."""
         locked = quotes["customer_id"].map(self.locked)
         public = quotes["price"].eq(quotes["sku"].map(self.prices))
         same = public.where(locked.isna(), quotes["quote_id"].eq(locked))
@@ -66,7 +69,14 @@ class Baseline:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The quotes of a load before a fault, during it, and at its edges and after."""
+    """The quotes of a load, with their phase: before the fault, during it, or '' for all others.
+
+    Attributes:
+        failed: the number of responses with a status other than 200.
+        lost: the number of requests without a response.
+        excused: the number of lost requests that the fault explains.
+        seconds: the duration of the fault.
+    """
 
     name: str
     quotes: pd.DataFrame
@@ -84,12 +94,12 @@ class Outcome:
     def row(self) -> Row:
         during = self.phase("during")
         return {
-            "measured": self.name,
-            "a second": len(during) / self.seconds,
+            "measurement": self.name,
+            "per second": len(during) / self.seconds,
             "p99 ms before": self.p99("before"),
             "p99 ms": self.p99("during"),
             "worst ms": float(during["ms"].max()),
-            "said why": int(self.quotes["rule"].isin(FALLBACKS).sum()),
+            "with a fallback reason": int(self.quotes["rule"].isin(FALLBACKS).sum()),
             "lost": self.lost,
         }
 
@@ -106,8 +116,8 @@ def faults(shop: Shop) -> tuple[list[Row], list[Bar]]:
     lost = sum(max(0, outcome.lost - outcome.excused) for outcome in outcomes)
     failed = sum(outcome.failed for outcome in outcomes)
     return [outcome.row() for outcome in outcomes], [
-        Bar("answers of 5xx, or of anything but 200", failed, 0),
-        Bar("requests lost, beyond one for each connection of a killed worker", lost, 0),
+        Bar("responses with a status other than 200", failed, 0),
+        Bar("lost requests, beyond one per connection of the killed worker", lost, 0),
         *(bar for _, bars in cases for bar in bars),
     ]
 
@@ -119,7 +129,7 @@ def _broken(
     fault: breaking.Fault,
     hold: Callable[[], object] = lambda: time.sleep(HOLD),
 ) -> Outcome:
-    """Load the service before, during and after a fault, until its quotes are as before."""
+    """Load the service before, during and after a fault, until quotes have no fallback reason."""
     client = Client(server, shop)
     quotes_before = server.counted("pricebook_quotes_total")
     load = BackgroundLoad.start(_plan(server, shop, name))
@@ -133,10 +143,10 @@ def _broken(
         to = time.time()
     wait_until(lambda: _first_rule(client) not in FALLBACKS, server.log.read_text)
     answers = load.stop()
-    quotes = pd.DataFrame(answers["quotes"]).sort_values("asked")
-    during = quotes["asked"].gt(since) & quotes["answered"].lt(to)
+    quotes = pd.DataFrame(answers["quotes"]).sort_values("requested")
+    during = quotes["requested"].gt(since) & quotes["answered"].lt(to)
     phase = np.select([quotes["answered"] < since, during], ["before", "during"], "")
-    quotes = quotes.assign(phase=phase, ms=1_000 * (quotes["answered"] - quotes["asked"]))
+    quotes = quotes.assign(phase=phase, ms=1_000 * (quotes["answered"] - quotes["requested"]))
     failed = sum(count for status, count in answers["statuses"].items() if status != "200")
     return Outcome(name, quotes, failed, answers["lost"], excused or 0, to - since)
 
@@ -158,7 +168,7 @@ def _first_rule(client: Client) -> str:
 
 def _stores(shop: Shop, server: Server, baseline: Baseline) -> Case:
     """A new shopper cannot be looked up, so the quote is the list price and gives the reason."""
-    outcomes, silent, unusual = [], 0, 0
+    outcomes, unexplained, changed = [], 0, 0
     for name, (fault, why) in STORES.items():
         outcome = _broken(f"online store {name}", shop, server, fault)
         quotes = outcome.quotes
@@ -166,19 +176,19 @@ def _stores(shop: Shop, server: Server, baseline: Baseline) -> Case:
         explained &= quotes["price"].eq(quotes["list_price"])
         stranger = ~quotes["customer_id"].isin({*HOLDERS, None}) & quotes["phase"].eq("during")
         stranger &= ~quotes["customer_id"].duplicated()  # later ones may be cached
-        silent += int((stranger & ~explained).sum())
-        unusual += int((~stranger & ~explained & ~baseline.matches(quotes)).sum())
+        unexplained += int((stranger & ~explained).sum())
+        changed += int((~stranger & ~explained & ~baseline.matches(quotes)).sum())
         outcomes.append(outcome)
     return outcomes, [
-        Bar("strangers' quotes while the store is broken that do not say why", silent, 0),
-        Bar("all other quotes then that are neither as usual nor say why", unusual, 0),
+        Bar("broken store: quotes of new shoppers without a reason", unexplained, 0),
+        Bar("broken store: other quotes that changed without a reason", changed, 0),
     ]
 
 
 def _model(shop: Shop, server: Server, baseline: Baseline) -> Case:
     outcome = _broken("model file truncated", shop, server, breaking.truncate_model)
-    unusual = int((~baseline.matches(outcome.quotes)).sum())
-    return [outcome], [Bar("quotes not as usual, while a truncated model is refused", unusual, 0)]
+    changed = int((~baseline.matches(outcome.quotes)).sum())
+    return [outcome], [Bar("truncated model: changed quotes", changed, 0)]
 
 
 def _worker(shop: Shop, baseline: Baseline) -> Case:
@@ -189,14 +199,14 @@ def _worker(shop: Shop, baseline: Baseline) -> Case:
         start = time.perf_counter() - began
         returned = partial(_answered_by_another, server, shop, server.workers())
         hold = partial(wait_until, returned, server.log.read_text)
-        outcome = _broken("a worker of two killed", shop, server, breaking.kill_worker, hold)
-    unusual = int((~baseline.matches(outcome.quotes)).sum())
+        outcome = _broken("one of two workers killed", shop, server, breaking.kill_worker, hold)
+    changed = int((~baseline.matches(outcome.quotes)).sum())
     back = outcome.seconds / start
     silence = float(outcome.quotes["answered"].sort_values().diff().max())
     return [outcome], [
-        Bar("quotes not as usual, while a worker is killed", unusual, 0),
-        Bar("seconds that nobody is answered meanwhile, longest", silence, 1),
-        Bar("seconds until another answers in its place, over a start's", back, 5),
+        Bar("killed worker: changed quotes", changed, 0),
+        Bar("killed worker: longest time without a response, seconds", silence, 1),
+        Bar("killed worker: time to replace it / time to start the service", back, 5),
     ]
 
 
@@ -212,23 +222,23 @@ def _disk(shop: Shop) -> Case:
     log = shop.settings.quote_log
     with breaking.small_disk(log), run_service(shop) as server:
         baseline = Baseline.measure(server, shop)
-        outcome = _broken("disk full for the log", shop, server, breaking.fill_disk)
+        outcome = _broken("disk of the log full", shop, server, breaking.fill_disk)
         unlogged = int(server.counted("pricebook_unlogged_quotes_total"))
         missing = len(set(outcome.quotes["quote_id"]).difference(_logged(log)))
     slower = outcome.p99("during") / outcome.p99("before")
-    unusual = int((~baseline.matches(outcome.quotes)).sum())
+    changed = int((~baseline.matches(outcome.quotes)).sum())
     return [outcome], [
-        Bar("quotes not as usual, while the log's disk is full", unusual, 0),
-        Bar("quotes that the full disk did not take", missing, 1, at_most=False),
-        Bar("of them, not counted in /metrics", abs(missing - unlogged), 0),
-        Bar("p99 while the disk is full, over that before", slower, 2),
+        Bar("full disk: changed quotes", changed, 0),
+        Bar("full disk: quotes missing in the log", missing, 1, at_most=False),
+        Bar("full disk: missing quotes that /metrics does not count", abs(missing - unlogged), 0),
+        Bar("full disk: p99 / p99 before", slower, 2),
     ]
 
 
 def _logged(log: Path) -> Iterator[str]:
     for file in log.glob("*.jsonl"):
         for line in file.read_bytes().splitlines():
-            with suppress(ValueError):  # a line that the full disk cut short
+            with suppress(ValueError):  # the full disk truncated the line
                 yield json.loads(line)["quote"]["quote_id"]
 
 
@@ -243,12 +253,14 @@ def _clock(shop: Shop, baseline: Baseline) -> Case:
         fault = partial(breaking.set_clock_back, clock)
         outcome = _broken("clock set back an hour", shop, server, fault)
     others = outcome.quotes[~outcome.quotes["customer_id"].isin(HOLDERS)]
-    unusual = int((~baseline.matches(others)).sum())
+    changed = int((~baseline.matches(others)).sum())
     distinct = distinct_quotes(outcome.quotes)
     return [outcome], [
-        Bar("quotes not as usual, while the clock is set back", unusual, 0),
-        Bar("quotes issued at another time than they were asked for", misdated(distinct), 0),
-        Bar("held quotes that ended before their time, or outlived it", mistimed(distinct), 0),
+        Bar("clock set back: changed quotes", changed, 0),
+        Bar("clock set back: quotes with a wrong time of issue", misdated(distinct), 0),
+        Bar(
+            "clock set back: locked quotes that ended too early or too late", mistimed(distinct), 0
+        ),
     ]
 
 
@@ -259,11 +271,11 @@ def _short_lived(folder: Path) -> None:
 
 
 def distinct_quotes(quotes: pd.DataFrame) -> pd.DataFrame:
-    """A row a quote_id: when it was first requested and answered, and when last requested."""
+    """A row per quote_id: its first request, its first response and its last request."""
     distinct = quotes.groupby("quote_id").agg(
-        asked=("asked", "min"),
+        requested=("requested", "min"),
         answered=("answered", "min"),
-        last=("asked", "max"),
+        last=("requested", "max"),
         issued=("issued_at", "first"),
         expires=("expires_at", "first"),
         customer_id=("customer_id", "first"),
@@ -280,7 +292,7 @@ def _seconds(instants: pd.Series) -> pd.Series:
 
 def misdated(quotes: pd.DataFrame) -> int:
     """Quotes whose issue time, to the second, is not between their request and their answer."""
-    early = quotes["issued"] < np.floor(quotes["asked"])
+    early = quotes["issued"] < np.floor(quotes["requested"])
     return int((early | (quotes["issued"] > quotes["answered"])).sum())
 
 

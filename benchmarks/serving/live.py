@@ -30,22 +30,22 @@ def live(shop: Shop) -> tuple[list[Row], list[Bar]]:
         events_sent, quotes_sent = event_load.stop(), quotes.stop()
     p50, worst = np.percentile(waits, [50, 100]).tolist()
     rows: list[Row] = [
-        {"measured": "events to a changed quote", "p50 ms": p50, "worst ms": worst},
-        {"measured": "events meanwhile", "a second": BATCH * events_sent["a second"]},
+        {"measurement": "from an event to the changed quote", "p50 ms": p50, "worst ms": worst},
+        {"measurement": "events", "per second": BATCH * events_sent["per second"]},
         {
-            "measured": "quotes meanwhile",
-            "a second": quotes_sent["a second"],
+            "measurement": "quotes",
+            "per second": quotes_sent["per second"],
             "p99 ms": quotes_sent["p99 ms"],
         },
     ]
     failed = sum(
         n for load in (events_sent, quotes_sent) for s, n in load["statuses"].items() if s != "200"
     )
-    rate = BATCH * events_sent["a second"]
+    rate = BATCH * events_sent["per second"]
     return rows, [
-        Bar("an event changes the next quote, worst ms", worst, 200),
-        Bar("events a second meanwhile", rate, 950, at_most=False),
-        Bar("requests that failed meanwhile", failed, 0),
+        Bar("from an event to the changed quote, worst ms", worst, 200),
+        Bar("events per second", rate, 950, at_most=False),
+        Bar("failed requests", failed, 0),
     ]
 
 

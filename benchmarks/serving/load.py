@@ -77,7 +77,7 @@ class Answers:
         p50, p99, worst = np.percentile(self.milliseconds or [np.nan], [50, 99, 100]).tolist()
         return {
             "seconds": seconds,
-            "a second": len(self.milliseconds) / seconds,
+            "per second": len(self.milliseconds) / seconds,
             "p50 ms": p50,
             "p99 ms": p99,
             "worst ms": worst,
@@ -149,7 +149,7 @@ class Load:
             "rule": first["rule"],
             "text": first["text"],
             "customer_id": json.loads(self.plan.bodies[number]).get("customer_id"),
-            "asked": self.zero + started,
+            "requested": self.zero + started,
             "answered": self.zero + answered,
         }
 

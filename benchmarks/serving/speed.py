@@ -17,8 +17,12 @@ from benchmarks.serving.servers import Client, Server, run_load, run_server, run
 ROUNDS, SECONDS, WARM = 3, 6.0, 20_000
 QUOTES = 200_000
 OURS, BENTOML, FASTAPI = "ours, /quote", "BentoML, empty", "FastAPI, empty"
-RATIOS = (("BentoML", BENTOML, 2.0), ("FastAPI", FASTAPI, 0.5), ("FastAPI, stretch", FASTAPI, 0.8))
-FIGURES = ("a second", "p50 ms", "p99 ms")
+RATIOS = (
+    ("BentoML", BENTOML, 2.0),
+    ("FastAPI", FASTAPI, 0.5),
+    ("FastAPI (stretch target)", FASTAPI, 0.8),
+)
+FIGURES = ("per second", "p50 ms", "p99 ms")
 
 
 def plan(server: Server, shop: Shop, **options: Any) -> Plan:
@@ -40,7 +44,7 @@ def warm_service(shop: Shop) -> Iterator[Server]:
 
 
 def speed(shop: Shop) -> tuple[list[Row], list[Bar]]:
-    """Load each server in turn, so that other load affects all. Returns medians of the rounds."""
+    """Load the servers in turns, so that other load affects all. Returns medians of the rounds."""
     home = shop.settings.home
     fastapi = ["uvicorn", "benchmarks.serving.anchor_fastapi:app", "--loop", "uvloop"]
     fastapi += ["--http", "httptools", "--no-access-log", "--log-level", "warning"]
@@ -72,7 +76,7 @@ def _measure(plan: Plan) -> dict[str, Any]:
 
 def _rows(rounds: list[dict[str, Any]]) -> list[Row]:
     return [
-        {"measured": name}
+        {"measurement": name}
         | {figure: median(measured[name][figure] for measured in rounds) for figure in FIGURES}
         for name in rounds[0]
     ]
@@ -86,7 +90,12 @@ def _bars(rounds: list[dict[str, Any]]) -> list[Bar]:
 
     return [
         *(
-            Bar(f"/quote, requests a second over {name}'s", ratio("a second", anchor), bar, False)
+            Bar(
+                f"/quote, requests per second, ours / {name}",
+                ratio("per second", anchor),
+                bar,
+                False,
+            )
             for name, anchor, bar in RATIOS
         ),
         Bar(
@@ -94,7 +103,7 @@ def _bars(rounds: list[dict[str, Any]]) -> list[Bar]:
             median(measured[OURS]["p99 ms"] for measured in rounds),
             10,
         ),
-        Bar("/quote, p99 over FastAPI's", ratio("p99 ms", FASTAPI), 3),
+        Bar("/quote, p99, ours / FastAPI", ratio("p99 ms", FASTAPI), 3),
     ]
 
 
@@ -106,9 +115,9 @@ def memory(shop: Shop) -> tuple[list[Row], list[Bar]]:
         run_load(plan(server, shop, requests=QUOTES))
         after = server.megabytes()
     return [
-        {"measured": "a worker's memory, MB", "figure": after},
-        {"measured": f"more after {QUOTES:,} quotes, MB", "figure": after - before},
+        {"measurement": "memory of a worker, MB", "figure": after},
+        {"measurement": f"growth over {QUOTES:,} quotes, MB", "figure": after - before},
     ], [
-        Bar("a worker's memory, MB", after, 300),
-        Bar(f"its growth over {QUOTES:,} quotes, MB", after - before, 3),
+        Bar("memory of a worker, MB", after, 300),
+        Bar(f"growth over {QUOTES:,} quotes, MB", after - before, 3),
     ]

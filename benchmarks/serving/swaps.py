@@ -26,14 +26,14 @@ def swaps(shop: Shop) -> tuple[list[Row], list[Bar]]:
         not _matches(quote["list_price"], quote["model_version"]) for quote in load["quotes"]
     )
     rows: list[Row] = [
-        {"measured": "quotes while champions swap", "a second": load["a second"]}
+        {"measurement": "quotes during the swaps", "per second": load["per second"]}
         | {name: load[name] for name in ("p99 ms", "worst ms")},
-        *({"measured": f"swap to champion {n}, seconds", "figure": s} for n, s in swap_times),
+        *({"measurement": f"swap to champion {n}, seconds", "figure": s} for n, s in swap_times),
     ]
     return rows, [
-        Bar("a swap, slowest, seconds", max(seconds for _, seconds in swap_times), 2),
-        Bar("requests that failed while champions swap", failures(load), 0),
-        Bar("quotes of one model at another's price", mixed, 0),
+        Bar("slowest swap, seconds", max(seconds for _, seconds in swap_times), 2),
+        Bar("failed requests during the swaps", failures(load), 0),
+        Bar("quotes with the price of another model", mixed, 0),
     ]
 
 
