@@ -1,4 +1,4 @@
-"""Writes the page of the docs that lists the canonical tables of contract.py.
+"""Write docs/canonical-tables.md from the tables of contract.py.
 
 python -m pricebook.contract_page > docs/canonical-tables.md
 """
@@ -15,14 +15,15 @@ _HEAD = """\
 `python -m pricebook.contract_page` writes this page from `pricebook/contract.py`. Do not edit it.
 
 Money is a whole number of minor units (cents). Timestamps are UTC instants. Columns in **bold** are
-required. Every other column may be absent, and so may every table except `orders`; Pricebook logs
-the features that are then missing. A check on an absent column or table does not run.
+required. All other columns are optional, and so are all tables except `orders`. Pricebook logs the
+features that are missing because of an absent column or table. A check on an absent column or table
+does not run.
 
-Each check has a severity. A shop may change it by the name of the check, in `validate.severities`.
+Each check has a severity. `validate.severities` in the params changes it, by the name of the check.
 
 - **critical**: a failure stops the run.
-- **row**: rows that fail go to quarantine, with the name of the check as the reason. The run
-  continues while the quarantined share stays under `validate.quarantine_limit`.
+- **row**: a row that fails goes to quarantine, with the name of the check as the reason. The run
+  stops if the quarantined share of a table exceeds `validate.quarantine_limit`.
 - **warning**: a failure only raises an alert.
 """
 
@@ -43,7 +44,7 @@ def _section(table: Table) -> str:
             "|---|---|---|",
             *(_column(table, column.name) for column in table.columns),
             "",
-            "| check | severity | what must hold | reason |",
+            "| check | severity | condition | reason |",
             "|---|---|---|---|",
             *(
                 f"| `{check.name}` | {check.severity} | {_condition(check)} | {check.why} |"
@@ -62,8 +63,8 @@ def _keys(table: Table) -> str:
 
 def _column(table: Table, name: str) -> str:
     column = table.column(name)
-    shown = f"**{name}**" if column.required else name
-    return f"| {shown} | {column.type} | {column.meaning} |"
+    label = f"**{name}**" if column.required else name
+    return f"| {label} | {column.type} | {column.meaning} |"
 
 
 def _and(names: tuple[str, ...]) -> str:

@@ -24,7 +24,7 @@ from pricebook.errors import EmptyHistory, TrainingError
 MAX_WINDOWS = 40_000
 FORECAST_BATCH = 4096
 EMBEDDING_WIDTH = {"zone": 4, "department": 4, "category": 8, "product_type": 8, "sku": 12}
-MIN_DAYS_FOR_A_SEASON = 540  # a shorter history cannot tell a yearly season from a trend
+MIN_DAYS_FOR_A_SEASON = 540  # a shorter history cannot separate a yearly season from a trend
 MIN_OUTCOMES_TO_CALIBRATE = 100
 SPREAD_RANGE = (0.5, 2.0)
 
@@ -55,14 +55,15 @@ class DemandModel:
         """Forecast every series in `planned` over the horizon that follows `history`.
 
         Args:
-            history: panel rows up to the origin, with the columns that `fit` takes. A sku that was
-                not trained on is forecast from its category and its own past.
-            planned: sku, zone, period, price (minor units; null: the last known price), display,
-                mailer, promotion; one row per series and period of the horizon.
+            history: panel rows before the first planned period, with the columns that `fit` takes.
+                A sku without training data is forecast from its category and its own past.
+            planned: one row per series and period of the horizon, with sku, zone, period, price,
+                display, mailer and promotion. The price is in minor units; a null price means the
+                last known price.
 
         Returns:
-            sku, zone, period, step (from 1), mean, and a column per quantile (q05 …), in units,
-            sorted by series and step.
+            sku, zone, period, step (from 1), mean, and a column per quantile (q05, …). The
+            forecasts are in units, sorted by series and step.
 
         Raises:
             ValueError: a column is missing, or `planned` is not the whole horizon.
@@ -77,7 +78,7 @@ class DemandModel:
         return frame.assign(**dict(zip(names, values.T, strict=True)))
 
     def _predict(self, grid: Grid, origin: int) -> Floats:
-        """[series, horizon, 1 + quantiles] from column `origin` of the grid on, in units."""
+        """Forecasts in units [series, horizon, 1 + quantiles] from column `origin` of the grid."""
         rows = np.arange(len(grid.keys))
         window, inputs = _network_inputs(grid, self.shape, (rows, np.full_like(rows, origin)))
         starts = range(0, len(rows), FORECAST_BATCH)
@@ -104,7 +105,7 @@ class DemandModel:
 
     @classmethod
     def load(cls, folder: Path) -> DemandModel:
-        """Read the files of `save`; the forecasts are the same."""
+        """Read a model that `save` wrote."""
         fields = json.loads((folder / "demand.json").read_text())
         spread, quantiles = fields.pop("spread"), tuple(fields.pop("quantiles"))
         words = {name: tuple(values) for name, values in fields.pop("words").items()}
@@ -113,13 +114,16 @@ class DemandModel:
 
 
 def load_registered(path: str) -> _RegisteredModel:
-    """The saved model behind the interface that MLflow calls."""
+    """Load a saved model for MLflow."""
     return _RegisteredModel(DemandModel.load(Path(path)))
 
 
 @dataclass(frozen=True)
 class _RegisteredModel:
-    """MLflow's interface: one frame with history and plan, in which planned rows have no units."""
+    """The model with MLflow's interface: one frame with history and plan.
+
+    Planned rows have null units.
+    """
 
     model: DemandModel
 
@@ -131,16 +135,16 @@ class _RegisteredModel:
 def fit(
     panel: pd.DataFrame, params: Demand, horizon: int, seed: int, on_epoch: OnEpoch
 ) -> DemandModel:
-    """Train on the `max_series` best-selling series; the same seed and panel repeat exactly.
+    """Train on the `max_series` best-selling series. The same panel and seed give the same model.
 
-    Quantiles fitted in sample are too narrow out of sample. A shorter training therefore comes
-    first: it forecasts the last `horizon` periods without having read them, and its errors
-    calibrate the quantiles of the final model.
+    Quantiles fitted in sample are too narrow out of sample. Therefore a first, shorter training
+    leaves out the last `horizon` periods and forecasts them. Its errors calibrate the quantiles of
+    the final model.
 
     Args:
-        panel: sku_period rows strictly before the cut-off, at any grain: sku, zone, period,
-            units, price, display, mailer, promotion; department, category and product_type
-            where known.
+        panel: sku_period rows strictly before the cut-off, at any grain, with sku, zone, period,
+            units, price, display, mailer and promotion; optionally department, category and
+            product_type.
         horizon: number of periods to forecast.
         on_epoch: called after each epoch of the final training with its number, from 1, and its
             losses.
@@ -185,8 +189,8 @@ def _train(grid: Grid, shape: Shape, params: Demand, seed: int, on_epoch: OnEpoc
     pairs = training_pairs(grid, shape.context, shape.horizon, MAX_WINDOWS)
     window, inputs = _network_inputs(grid, shape, pairs)
     target = targets(grid, pairs, window.scale, shape.horizon)
-    words = {name: (len(known) + 1, EMBEDDING_WIDTH[name]) for name, known in shape.words.items()}
-    model = build_network(inputs, words, params.units, len(shape.quantiles))
+    widths = {n: (len(values) + 1, EMBEDDING_WIDTH[n]) for n, values in shape.words.items()}
+    model = build_network(inputs, widths, params.units, len(shape.quantiles))
     data = batches(inputs, target, window.scale, params.batch_size, seed)
     try:
         train(model, data, params, on_epoch)
@@ -198,8 +202,8 @@ def _train(grid: Grid, shape: Shape, params: Demand, seed: int, on_epoch: OnEpoc
 def _largest_target(grid: Grid, pairs: tuple[Ints, Ints], target: Floats) -> str:
     """Name the series and period of the target farthest above its own scale.
 
-    The inputs are finite (`to_grid`), so a loss diverges because of extreme values: this is the
-    first place to look.
+    `to_grid` has checked that the inputs are finite. So a diverging loss usually comes from an
+    extreme value.
     """
     demand = target[..., 0]
     window, step = np.unravel_index(int(demand.argmax()), demand.shape)
@@ -224,9 +228,9 @@ def _check_finite(forecast: Floats, grid: Grid, origin: int) -> None:
 
 
 def _calibrated_spread(grid: Grid, shape: Shape, params: Demand, seed: int) -> float:
-    """Train without the last horizon, forecast it, and compare the quantiles with the outcome.
+    """Train without the last horizon, forecast it, and compare the quantiles with the outcomes.
 
-    1.0 (no change) where there is too little data.
+    Returns 1.0 (no change) if there is too little data.
     """
     origin = grid.shape[1] - shape.horizon
     if len(grid.keys) * shape.horizon < MIN_OUTCOMES_TO_CALIBRATE:
@@ -241,11 +245,12 @@ def _calibrated_spread(grid: Grid, shape: Shape, params: Demand, seed: int) -> f
 
 
 def conformal_spread(actual: Floats, forecast: Floats, quantiles: tuple[float, ...]) -> float:
-    """The factor by which the central interval must widen to cover its nominal share of outcomes.
+    """The factor by which the central interval must widen to reach its nominal coverage.
 
-    Romano, Patterson and Candès (2019), "Conformalized quantile regression", NeurIPS 32, with a
-    ratio as the score: each outcome's distance from the median over that of the interval's end.
-    The interval is the second widest (10-90 % by default): its ends are the less extreme.
+    Romano, Patterson and Candès (2019), "Conformalized quantile regression", NeurIPS 32. The
+    score of an outcome is its distance from the median, divided by the distance of the interval's
+    end on the same side. The interval is the second widest (10-90 % by default), because extreme
+    quantiles are less reliable.
 
     Args:
         actual: [series, horizon].
@@ -254,8 +259,8 @@ def conformal_spread(actual: Floats, forecast: Floats, quantiles: tuple[float, .
     """
     i = min(1, (len(quantiles) - 1) // 2)
     low, middle, high = (forecast[..., k] for k in (i, _median(quantiles), len(quantiles) - 1 - i))
-    reach = np.where(actual > middle, high - middle, middle - low)
-    score = np.abs(actual - middle) / np.maximum(reach, 1e-6)
+    half_width = np.where(actual > middle, high - middle, middle - low)
+    score = np.abs(actual - middle) / np.maximum(half_width, 1e-6)
     share = quantiles[len(quantiles) - 1 - i] - quantiles[i]
     return float(np.clip(np.quantile(score, share), *SPREAD_RANGE))
 
@@ -281,11 +286,11 @@ def _network_inputs(
 
 
 def _codes(keys: pd.DataFrame, words: dict[str, tuple[str, ...]]) -> Ints:
-    """[series, static column]: position in the vocabulary from 1, or 0 for an unknown word."""
+    """Codes [series, static column]: position in the vocabulary from 1, or 0 if unknown."""
     unknown = pd.Series([None] * len(keys), index=keys.index, dtype=object)
     columns = [
-        pd.Index(known, dtype=object).get_indexer(_text(keys.get(name, unknown))) + 1
-        for name, known in words.items()
+        pd.Index(values, dtype=object).get_indexer(_text(keys.get(name, unknown))) + 1
+        for name, values in words.items()
     ]
     return np.stack(columns, axis=1).astype(np.int64)
 

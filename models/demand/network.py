@@ -21,19 +21,20 @@ from pricebook.config import Demand
 OnEpoch = Callable[[int, dict[str, float]], None]
 
 TWEEDIE_POWER = 1.5
-FORGET_RATE = 0.7  # how often training hides a label of a series, see `_embed`
+LABEL_DROPOUT = 0.7  # share of the labels that training hides, see `_embed`
 DROPOUT = 0.3
-MEAN_SIZE_POWER, QUANTILE_SIZE_POWER = 1.0, 0.0  # a window weighs scale ** power, see `batches`
+MEAN_SIZE_POWER, QUANTILE_SIZE_POWER = 1.0, 0.0  # weight = scale ** power, see `batches`
 LOG_LEVEL_RANGE = (-8.0, 4.0)  # of log(demand / scale); keeps the exponential finite
 
 
 def build_network(
     inputs: dict[str, Any], words: dict[str, tuple[int, int]], units: int, quantiles: int
 ) -> keras.Model:
-    """The untrained network: {past, future, lifts, log_price, static, known} to {mean, quantiles}.
+    """The untrained network, which maps `inputs` to {mean, quantiles}.
 
     Args:
-        inputs: arrays with the shapes and dtypes to expect, each [window, …].
+        inputs: past, future, lifts, log_price, static and known, each [window, …]. Only their
+            shapes and dtypes are used.
         words: for each column of `static`, its vocabulary size (0 is unknown) and embedding width.
         units: width of both LSTMs and of the dense layer after them.
         quantiles: number of quantiles.
@@ -60,25 +61,25 @@ def _embed(words: dict[str, tuple[int, int]], static: Any, known: Any) -> Any:
     """One vector per series from its labels; an unknown label is zeros.
 
     Training often hides known labels in the same way. The network thus learns to forecast series
-    it has no label for, and cannot learn a series by heart.
+    without labels, and cannot memorise a series.
     """
     parts = []
     for i, (name, (size, width)) in enumerate(words.items()):
-        visible = layers.Dropout(FORGET_RATE, name=f"forget_{name}")(known[:, i : i + 1])
+        visible = layers.Dropout(LABEL_DROPOUT, name=f"forget_{name}")(known[:, i : i + 1])
         parts.append(layers.Embedding(size, width, name=name)(static[:, i]) * visible)
     return ops.concatenate(parts, axis=-1)
 
 
 def _append(sequence: Any, vector: Any, length: int) -> Any:
-    """[window, length, …]: the sequence with the same vector appended to every step."""
+    """Append the same vector to every step of the sequence [window, length, …]."""
     return ops.concatenate([sequence, layers.RepeatVector(length)(vector)], axis=-1)
 
 
 def _demand(hidden: Any, lifts: Any, log_price: Any, quantiles: int) -> dict[str, Any]:
-    """mean [window, horizon, 1] and quantiles [window, horizon, q], in units over scale.
+    """mean [window, horizon, 1] and quantiles [window, horizon, q], in units / scale.
 
-    The network learns a correction of what the series' own history predicts (the first column of
-    `lifts`). The quantiles learn their distance from the mean; their loss does not move the mean.
+    The first column of `lifts` is the forecast from the series' own history. The network learns a
+    correction of it. The loss of the quantiles has no gradient to the mean.
     """
     start = keras.initializers.Constant
     beta = layers.Dense(1, activation="softplus", bias_initializer=start(1.0), name="beta")(hidden)
@@ -90,10 +91,10 @@ def _demand(hidden: Any, lifts: Any, log_price: Any, quantiles: int) -> dict[str
 
 
 def tweedie(target: Any, mean: Any) -> Any:
-    """Tweedie deviance without the terms of y alone: −y μ^(1−p) / (1−p) + μ^(2−p) / (2−p).
+    """Tweedie deviance: −y μ^(1−p) / (1−p) + μ^(2−p) / (2−p).
 
-    `target` is [window, horizon, 2]: demand and its weight (`windows.targets`). Jørgensen (1987),
-    "Exponential dispersion models", JRSS B 49(2).
+    The terms that do not depend on μ are left out. `target` is [window, horizon, 2]: demand and its
+    weight (`windows.targets`). Jørgensen (1987), "Exponential dispersion models", JRSS B 49(2).
     """
     p = TWEEDIE_POWER
     demand, weight = target[..., :1], target[..., 1:]
@@ -118,8 +119,8 @@ def batches(
 ) -> tf.data.Dataset:
     """Shuffled batches of (inputs, targets, weights).
 
-    The loss of the mean weights a window by its size, as an error in total units does. The loss of
-    the quantiles weights every window equally, as coverage does.
+    In the loss of the mean, a window's weight is its scale, as in WAPE. In the loss of the
+    quantiles, all windows have the same weight, as in coverage.
     """
     powers = {"mean": MEAN_SIZE_POWER, "quantiles": QUANTILE_SIZE_POWER}
     weights = {name: _weight(scale**power, target.shape[1]) for name, power in powers.items()}
@@ -130,7 +131,7 @@ def batches(
 
 
 def _gather(arrays: Any, rows: Any) -> Any:
-    """Take a whole batch of rows in one step; one window at a time takes three times as long."""
+    """Take all rows of a batch at once, which is three times as fast as row by row."""
     return tf.nest.map_structure(lambda array: tf.gather(array, rows), arrays)
 
 
@@ -139,7 +140,7 @@ def _weight(size: Floats, horizon: int) -> Floats:
 
 
 def train(model: keras.Model, data: tf.data.Dataset, params: Demand, on_epoch: OnEpoch) -> None:
-    """Fit in place, by Adam with a cosine-decayed learning rate.
+    """Fit the model in place, by Adam with a cosine-decayed learning rate.
 
     Raises:
         FloatingPointError: the loss became NaN or infinite; training stops at that batch.

@@ -1,8 +1,8 @@
 """Controls: the columns that are partialled out of units and price before the slope is estimated.
 
 A price cut rarely comes alone. In the same week the sku may be on display, in the mailer or in
-season, and a competitor may cut its price, too. Without controls, price gets the credit for all of
-these.
+season, and a competitor may cut its price, too. Without controls, all these effects are attributed
+to the price.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 LABELS = ("sku", "zone", "department", "category", "product_type")
-DEFAULT_LABELS = {"zone": "all"}  # of a missing label; "" for the others
+DEFAULT_LABELS = {"zone": "all"}  # replace missing labels; the default of the others is ""
 PROMOTION = ("display", "mailer", "promotion")
 HARMONICS = 2
 DAYS_PER_YEAR = 365.25
 MIN_ON_HAND = 0.1  # share of a period; sales over a shorter time are no evidence of demand
-MAX_CUT_CORRELATION = 0.9  # above it, a promotion flag only repeats the price cut
+MAX_CUT_CORRELATION = 0.9  # above it, a promotion flag has the same information as the price cut
 
 
 def with_series_codes(panel: pd.DataFrame) -> pd.DataFrame:
@@ -63,7 +63,7 @@ def usable_rows(panel: pd.DataFrame) -> pd.DataFrame:
     if rows.empty:
         raise EmptyHistory(
             "The response model needs a row with units and a price above zero. "
-            f"Received: {len(panel)} rows, none of them"
+            f"Received: {len(panel)} rows, none of which qualifies"
         )
     return rows
 
@@ -76,11 +76,11 @@ def exposure(rows: pd.DataFrame) -> Floats:
 
 
 def control_columns(rows: pd.DataFrame, *, promotions: bool, rivals: bool) -> Floats:
-    """Season, promotions, the category's promotions and, optionally, others' prices [m, q].
+    """Season, promotions, the category's promotions and, optionally, other prices [m, q].
 
     Args:
         rows: from `usable_rows`.
-        promotions: whether to control for promotions. False only shows how much they matter.
+        promotions: whether to control for promotions. False only to measure their effect.
         rivals: whether to control for the prices of competitors and of the rest of the category.
             False when the effect of these prices is estimated.
     """
@@ -110,9 +110,9 @@ def rest_of_category(rows: pd.DataFrame, values: Floats) -> Floats:
     total = group_sums(deviation, market)[market]
     others = np.bincount(market, weight)[market] - weight
     # The difference of two sums of weights is not exactly 0 where there is no other sku.
-    known = (others > 1e-9 * weight) & (rows["category"] != "").to_numpy()
+    has_others = (others > 1e-9 * weight) & (rows["category"] != "").to_numpy()
     rest = np.zeros_like(values)
-    np.divide(total - deviation, others[:, None], out=rest, where=known[:, None])
+    np.divide(total - deviation, others[:, None], out=rest, where=has_others[:, None])
     return rest
 
 
@@ -122,7 +122,7 @@ def group_means(values: Floats, groups: Ints) -> Floats:
     >>> group_means(np.array([[1.0], [3.0], [5.0]]), np.array([0, 0, 1])).ravel().tolist()
     [2.0, 2.0, 5.0]
     """
-    counts = np.maximum(np.bincount(groups), 1)  # codes of series without usable rows occur here
+    counts = np.maximum(np.bincount(groups), 1)  # a series without usable rows has count 0
     return np.asarray((group_sums(values, groups) / counts[:, None])[groups])
 
 

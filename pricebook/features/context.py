@@ -15,11 +15,11 @@ SPAN = ("starts_at", "ends_at")
 
 
 def context(tables: Tables, series: ir.Table, calendar: Calendar, shop: Shop) -> ir.Table:
-    """One row per sku, zone and period, with the conditions of that cell.
+    """One row per sku, zone and period.
 
-    Columns: display, mailer, promotion, on_hand_share, competitor_price, published. Without
-    promotions the shares are 0; without stock records a sku counts as on hand; without prices they
-    are null. Stock and prices carry forward from the last period that has one.
+    Columns: display, mailer, promotion, on_hand_share, competitor_price, published. A missing
+    value carries forward from the last period with a stock count or price. If there is none, the
+    price is null and the sku counts as on hand. Without promotions the shares are 0.
     """
     cells = series.cross_join(calendar.table().select("period"))
     for measures in (
@@ -39,19 +39,21 @@ def context(tables: Tables, series: ir.Table, calendar: Calendar, shop: Shop) ->
 def promotion_shares(
     promotions: ir.Table, series: ir.Table, calendar: Calendar, shop: Shop
 ) -> ir.Table:
-    """The share of zones with promotions in which the sku was promoted at any time of a period.
+    """The share of zones in which the sku was promoted at any time of a period.
 
-    The denominator is the number of zones in which anything is promoted that period. A promotion
-    without a zone applies to all zones. `display` and `mailer` come from the kind; `promotion` is
+    The denominator is the number of zones with any promotion in that period. A promotion without a
+    zone applies to all zones. `display` and `mailer` come from the kind; `promotion` is
     any kind. In a shop that prices by zone each share is 0 or 1.
     """
     started = before(promotions, "starts_at", calendar.cutoff)
-    own = to_series_zone(started.mutate(place=started.zone), series, shop)
-    kind = own.kind.fill_null("")
-    own = own.mutate(display=kind.contains("display"), mailer=kind.contains("mailer"))
-    # Grouping before the join with periods keeps the join small: a shop has few distinct spans.
-    own = own.group_by(*KEYS, "place", *SPAN).agg(**_any_of(own, "display", "mailer"))
-    running = _by_period(own, calendar)
+    promoted = to_series_zone(started.mutate(place=started.zone), series, shop)
+    kind = promoted.kind.fill_null("")
+    promoted = promoted.mutate(display=kind.contains("display"), mailer=kind.contains("mailer"))
+    # Group before the join with periods: a shop has few distinct spans, so the join stays small.
+    promoted = promoted.group_by(*KEYS, "place", *SPAN).agg(
+        **_any_of(promoted, "display", "mailer")
+    )
+    running = _by_period(promoted, calendar)
     flags = running.group_by(*KEYS, "place", "period").agg(**_any_of(running, "display", "mailer"))
     flags = flags.mutate(promotion=True, everywhere=flags.place.isnull())
     if shop.by_zone:
@@ -119,23 +121,23 @@ def published_prices(
 ) -> ir.Table:
     """published: the last list price published in a period.
 
-    Zones that differ become one price if the shop does not price by zone: the last price, or the
-    lowest of those published at the same instant.
+    A shop that does not price by zone gets one price for all zones: the last one, or the lowest of
+    those published at the same instant.
     """
-    known = to_series_zone(_observations(prices, "effective_from", calendar), series, shop)
-    lowest = known.group_by(*KEYS, "period", "effective_from").agg(price=known.price.min())
+    published = to_series_zone(_observations(prices, "effective_from", calendar), series, shop)
+    lowest = published.group_by(*KEYS, "period", "effective_from").agg(price=published.price.min())
     return lowest.group_by(*KEYS, "period").agg(
         published=lowest.price.argmax(lowest.effective_from).cast("float64")
     )
 
 
 def _observations(table: ir.Table, column: str, calendar: Calendar) -> ir.Table:
-    """Rows before the last whole period ends, with their period.
+    """The rows before the end of the last whole period, with their period.
 
-    Rows from before the first period get the first period.
+    Rows before the first period get the first period.
     """
     end = calendar.table().event_timestamp.max().as_scalar()
-    known = table.filter(table[column] < end)
-    day = local_date(known[column], calendar.timezone)
+    rows = table.filter(table[column] < end)
+    day = local_date(rows[column], calendar.timezone)
     first = ibis.literal(calendar.periods[0])
-    return known.mutate(period=ibis.greatest(period_start(day, calendar.grain), first))
+    return rows.mutate(period=ibis.greatest(period_start(day, calendar.grain), first))

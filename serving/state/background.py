@@ -8,19 +8,19 @@ from collections.abc import Callable
 
 log = logging.getLogger("pricebook.background")
 
-SLOWDOWN = 1.25  # factor of the interval after each run that found nothing to do
+SLOWDOWN = 1.25  # the interval grows by this factor after each run without work
 
 
 class PeriodicTask(threading.Thread):
     """Calls `task` every `interval` seconds until stopped.
 
-    A task that returns True did some work. After each call that returns anything else the interval
-    grows, up to `idle_interval` seconds, and it is reset after a call that did work. So a task is
-    frequent while its work arrives and rare in an idle service, where waking up the thread costs
-    ten times as much as the check itself. Without `idle_interval` the interval is constant.
+    `task` returns True if it did some work. After each other result the interval grows, up to
+    `idle_interval` seconds. After a result of True it is `interval` again. So a task runs often
+    while there is work, and rarely in an idle service, where waking up the thread costs ten times
+    as much as the check itself. Without `idle_interval` the interval is constant.
 
-    An exception is logged, and the thread goes on. Each task has its own thread because some tasks
-    block for seconds (a slow database, loading a bundle) and must not delay the others.
+    An exception is logged, and the thread continues. Each task has its own thread, because some
+    tasks block for seconds (a slow database, loading a bundle) and must not delay the others.
     """
 
     def __init__(
@@ -46,5 +46,5 @@ class PeriodicTask(threading.Thread):
             return False
 
     def stop(self) -> None:
-        """Ask the thread to end after the current call."""
+        """End the thread after the current call. Does not wait for it."""
         self._stopping.set()
