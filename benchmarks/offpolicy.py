@@ -102,7 +102,7 @@ class Shop:
         return -np.expm1(-self.market.frequency / DAYS)
 
 
-def shop(seed: int) -> Shop:
+def draw_shop(seed: int) -> Shop:
     market = Market.draw(Spec(skus=24, shoppers=1000, price_sensitivity=2.0, seed=seed))
     weeks = play(market, HISTORY + WEEKS)
     return Shop(market, weeks[HISTORY:], _bundle(market, weeks[:HISTORY]))
@@ -167,25 +167,25 @@ def purchase_probability(market: Market, week: Week) -> Any:
     return probability
 
 
-def trade(at: Shop, folder: Path) -> None:
+def trade(shop: Shop, folder: Path) -> None:
     """Simulate days of visits and write the quote log.
 
     A visit requests a quote for one sku of each category.
     """
-    rng, now, order = np.random.default_rng([at.market.spec.seed, 9]), OPENING, 0
+    rng, now, order = np.random.default_rng([shop.market.spec.seed, 9]), OPENING, 0
     log = DailyLog(folder, "quotes")
     no_challenger = SimpleNamespace(in_service=None)
-    champion = SimpleNamespace(offers=Offers(at.bundle, LatestValues(max_places=1)))
+    champion = SimpleNamespace(offers=Offers(shop.bundle, LatestValues(max_places=1)))
     ring = KeyRing({"key": bytes(32)}, "key")
     quoter = Quoter(champion, no_challenger, EmptyStore(), log, lambda: ring, lambda: now)
-    for week in at.weeks:
-        probability = purchase_probability(at.market, week)
+    for week in shop.weeks:
+        probability = purchase_probability(shop.market, week)
         for _ in range(DAYS):
-            shopper, sku = _day(at, rng)
-            replies = map(json.loads, asyncio.run(quoter.quotes(_requests(at, shopper, sku))))
+            shopper, sku = _day(shop, rng)
+            replies = map(json.loads, asyncio.run(quoter.quotes(_requests(shop, shopper, sku))))
             orders = []
             for customer, item, quote in zip(shopper.tolist(), sku.tolist(), replies, strict=True):
-                if rng.random() < probability(item, quote["price"])[at.market.segment[customer]]:
+                if rng.random() < probability(item, quote["price"])[shop.market.segment[customer]]:
                     order += 1
                     units = 1 + int(rng.poisson(SPARE))
                     orders.append(_order(f"{order}", now, quote, units))
@@ -193,16 +193,16 @@ def trade(at: Shop, folder: Path) -> None:
             now += timedelta(days=1)
 
 
-def _day(at: Shop, rng: np.random.Generator) -> tuple[Any, Any]:
+def _day(shop: Shop, rng: np.random.Generator) -> tuple[Any, Any]:
     """The visitors of a day and the skus they look at: shopper numbers, and sku numbers."""
-    visitors = np.flatnonzero(rng.random(at.market.spec.shoppers) < at.visits)
-    of_category = [np.flatnonzero(column) for column in at.market.member.T]
+    visitors = np.flatnonzero(rng.random(shop.market.spec.shoppers) < shop.visits)
+    of_category = [np.flatnonzero(column) for column in shop.market.member.T]
     skus = [rng.choice(members, visitors.size) for members in of_category]
     return np.tile(visitors, len(skus)), np.concatenate(skus)
 
 
-def _requests(at: Shop, shopper: Any, sku: Any) -> list[QuoteRequest]:
-    skus = sku_names(at.market)
+def _requests(shop: Shop, shopper: Any, sku: Any) -> list[QuoteRequest]:
+    skus = sku_names(shop.market)
     return [
         QuoteRequest(sku=skus[item], customer_id=f"shopper {customer}")
         for customer, item in zip(shopper.tolist(), sku.tolist(), strict=True)
@@ -221,19 +221,21 @@ def cheapest(choice: Choice) -> int:
     return choice.prices[0]
 
 
-def true_value(at: Shop) -> float:
+def true_value(shop: Shop) -> float:
     """The true profit per quote of the target policy."""
-    drawing = [Terms(arm=Arm(EXPLORE, 1.0, 0.0))] * len(at.bundle.listings)
-    policy_offers = offers(drawing, at.bundle.listings, at.bundle.manifest.limits, at.bundle.demand)
+    drawing = [Terms(arm=Arm(EXPLORE, 1.0, 0.0))] * len(shop.bundle.listings)
+    policy_offers = offers(
+        drawing, shop.bundle.listings, shop.bundle.manifest.limits, shop.bundle.demand
+    )
     price = [cheapest(offer.choice or Choice((offer.price,), (1.0,))) for offer in policy_offers]
-    share = np.bincount(at.market.segment, at.visits) / at.visits.sum()
+    share = np.bincount(shop.market.segment, shop.visits) / shop.visits.sum()
     probabilities = [
-        [purchase_probability(at.market, w)(*offer) @ share for offer in enumerate(price)]
-        for w in at.weeks
+        [purchase_probability(shop.market, w)(*offer) @ share for offer in enumerate(price)]
+        for w in shop.weeks
     ]
-    margin = (1 + SPARE) * (np.array(price) - at.market.unit_cost)
+    margin = (1 + SPARE) * (np.array(price) - shop.market.unit_cost)
     share_of_visits = (
-        1 / at.market.member.sum(axis=0)[at.market.category] / at.market.spec.categories
+        1 / shop.market.member.sum(axis=0)[shop.market.category] / shop.market.spec.categories
     )
     return float(np.mean(probabilities, axis=0) @ (margin * share_of_visits))
 
@@ -293,12 +295,12 @@ def fit_demand(sku: Any, units: Floats, price: Floats, many: int) -> tuple[Float
 
 def run_market(seed: int) -> dict[str, tuple[float, Estimate]]:
     """Each estimate with the true value."""
-    at = shop(seed)
+    shop = draw_shop(seed)
     with TemporaryDirectory() as folder:
-        trade(at, Path(folder))
+        trade(shop, Path(folder))
         files = sorted(Path(folder).glob("quotes-*.jsonl"))
         quotes = logged(json.loads(line) for file in files for line in file.open())
-    truth = true_value(at)
+    truth = true_value(shop)
     return {name: (truth, estimate) for name, estimate in estimates(quotes).items()}
 
 

@@ -39,15 +39,15 @@ RECENT, USUAL = 13, 8  # weeks for the usual units and for the reference price
 SHARE, STRETCH = 0.8, 0.9  # targets, as shares of the oracle's gain
 MARKUPS = np.arange(1.2, 3.01, 0.1)
 ROUNDS = 4  # iterations between the prices and the margins of substitutes
-OURS, ORACLE, HABIT = "ours", "oracle", "status quo"
+OURS, ORACLE, STATUS_QUO = "ours", "oracle", "status quo"
 LIMITS = Quote()
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 
 @dataclass
-class Played:
-    """The weeks under one policy so far: prices [n], units [n], and how often each rule applied."""
+class Trajectory:
+    """The weeks under a policy so far: prices [n], units [n], and how often each rule applied."""
 
     price: list[Floats] = field(default_factory=list)
     units: list[Floats] = field(default_factory=list)
@@ -80,9 +80,9 @@ class Shop:
     def cost(self) -> Floats:
         return self.market.unit_cost.astype(float)
 
-    def recent(self, played: Played, figure: str, weeks: int) -> Floats:
+    def recent(self, trajectory: Trajectory, figure: str, weeks: int) -> Floats:
         """The units or prices of the last weeks [weeks, n], including the history."""
-        own = getattr(played, figure)
+        own = getattr(trajectory, figure)
         past = [getattr(w.totals if figure == "units" else w.offer, figure) for w in self.history]
         return np.array([*past, *own][-weeks:], float)
 
@@ -94,10 +94,10 @@ class Shop:
 
 
 # (week from 0, state, usual offer, weeks so far) -> prices [n]
-Policy = Callable[[int, State, Offer, Played], Ints]
+Policy = Callable[[int, State, Offer, Trajectory], Ints]
 
 
-def shop(seed: int) -> Shop:
+def draw_shop(seed: int) -> Shop:
     """Simulate a shop whose skus substitute each other. Half of its list prices are too high."""
     market = Market.draw(Spec(shoppers=1000, seed=seed, nest=0.9, price_sensitivity=1.6))
     history = play(market, HISTORY)
@@ -118,39 +118,41 @@ def _usual_offers(market: Market, state: State, seed: int) -> list[Offer]:
     return offers
 
 
-def run(at: Shop, policy: Policy) -> dict[str, float]:
+def run(shop: Shop, policy: Policy) -> dict[str, float]:
     """Simulate the weeks under a policy. All policies get the same random numbers."""
-    rng, state, played = np.random.default_rng([at.seed, 7]), at.start, Played()
-    for week, habit in enumerate(at.offers):
-        price = policy(week, state, habit, played)
-        state, totals = at.market.trade(state, Offer(price, habit.display, habit.mailer), rng)
-        played.price.append(np.asarray(price, float))
-        played.units.append(totals.units.astype(float))
-    price, units = np.array(played.price), np.array(played.units)
+    rng, state, trajectory = np.random.default_rng([shop.seed, 7]), shop.start, Trajectory()
+    for week, usual_offer in enumerate(shop.offers):
+        price = policy(week, state, usual_offer, trajectory)
+        state, totals = shop.market.trade(
+            state, Offer(price, usual_offer.display, usual_offer.mailer), rng
+        )
+        trajectory.price.append(np.asarray(price, float))
+        trajectory.units.append(totals.units.astype(float))
+    price, units = np.array(trajectory.price), np.array(trajectory.units)
     return {
-        "profit": float(((price - at.cost) * units).sum()),
+        "profit": float(((price - shop.cost) * units).sum()),
         "revenue": float((price * units).sum()),
         "units": float(units.sum()),
-        "price index": float((price / at.market.list_price).mean()),
-        "guardrail hits": float(sum(played.hits.values())),
+        "price index": float((price / shop.market.list_price).mean()),
+        "guardrail hits": float(sum(trajectory.hits.values())),
     }
 
 
-def oracle(at: Shop, followed: float) -> Policy:
+def oracle(shop: Shop, followed: float) -> Policy:
     """A policy that knows the true demand and the stock.
 
     It sets a week's prices by coordinate ascent: one sku at a time, until no price changes.
     `followed` is its assumption about competitors: with 0 they keep their prices, with 1 they match
     the new price at once.
     """
-    price = at.market.list_price.copy()
+    price = shop.market.list_price.copy()
 
-    def decide(week: int, state: State, habit: Offer, played: Played) -> Ints:
+    def decide(week: int, state: State, usual_offer: Offer, trajectory: Trajectory) -> Ints:
         nonlocal price
         for _ in range(4):
             before = price.copy()
             for sku in range(len(price)):
-                price = _best_rung(at, state, habit, price, sku, followed)
+                price = _best_rung(shop, state, usual_offer, price, sku, followed)
             if (price == before).all():
                 break
         return price.copy()
@@ -159,71 +161,73 @@ def oracle(at: Shop, followed: float) -> Policy:
 
 
 def _best_rung(
-    at: Shop, state: State, habit: Offer, price: Ints, sku: int, followed: float
+    shop: Shop, state: State, usual_offer: Offer, price: Ints, sku: int, followed: float
 ) -> Ints:
-    options = np.repeat(price[None], len(at.rungs[sku]), axis=0)
-    options[:, sku] = at.rungs[sku]
+    options = np.repeat(price[None], len(shop.rungs[sku]), axis=0)
+    options[:, sku] = shop.rungs[sku]
     units = [
-        _sales(at, state, Offer(prices, habit.display, habit.mailer), followed)
+        _sales(shop, state, Offer(prices, usual_offer.display, usual_offer.mailer), followed)
         for prices in options
     ]
-    profit = ((options - at.cost) * units).sum(axis=1)
+    profit = ((options - shop.cost) * units).sum(axis=1)
     return np.asarray(options[int(np.argmax(profit))])
 
 
-def _sales(at: Shop, state: State, offer: Offer, followed: float) -> Floats:
+def _sales(shop: Shop, state: State, offer: Offer, followed: float) -> Floats:
     rivals = state.rivals ** (1 - followed) * np.asarray(offer.price)[:, None] ** followed
-    demand = at.market.demand(replace(state, rivals=rivals), offer)
+    demand = shop.market.demand(replace(state, rivals=rivals), offer)
     return np.minimum(demand, state.on_hand + state.inbound)
 
 
-def best(at: Shop, policies: Iterable[Policy]) -> dict[str, float]:
+def best(shop: Shop, policies: Iterable[Policy]) -> dict[str, float]:
     """The result of the policy with the highest profit, chosen in hindsight."""
-    return max((run(at, policy) for policy in policies), key=lambda result: result["profit"])
+    return max((run(shop, policy) for policy in policies), key=lambda result: result["profit"])
 
 
-def ours(at: Shop) -> Policy:
+def ours(shop: Shop) -> Policy:
     """The response model's prices after the guardrails, decided as in the service."""
     from models.response import model as response
 
     no_shoppers = pd.DataFrame(columns=["sku", "zone", "segment", "period", "units"])
-    model = response.fit(panel(at.market, at.history, "all"), no_shoppers, Response(), at.seed)
-    keys = pd.DataFrame({"sku": sku_names(at.market)})
+    model = response.fit(
+        panel(shop.market, shop.history, "all"), no_shoppers, Response(), shop.seed
+    )
+    keys = pd.DataFrame({"sku": sku_names(shop.market)})
     own = keys.merge(model.by_sku(), on="sku", how="left")["elasticity"].to_numpy(float)
     cross_table = model.cross()
     cross_table = cross_table.loc[cross_table["kind"] == "category", ["sku", "elasticity"]]
     cross = keys.merge(cross_table, on="sku", how="left")["elasticity"].to_numpy(float)
 
-    def decide(week: int, state: State, habit: Offer, played: Played) -> Ints:
-        units = at.recent(played, "units", RECENT).mean(axis=0)
-        usual = np.median(at.recent(played, "price", USUAL), axis=0)
-        price = at.recent(played, "price", 1)[0]
+    def decide(week: int, state: State, usual_offer: Offer, trajectory: Trajectory) -> Ints:
+        units = shop.recent(trajectory, "units", RECENT).mean(axis=0)
+        usual = np.median(shop.recent(trajectory, "price", USUAL), axis=0)
+        price = shop.recent(trajectory, "price", 1)[0]
         for _ in range(ROUNDS):
-            lost = opportunity_cost(own, cross, units, price - at.cost, at.market.category)
-            decisions = _decide(at, own, usual, lost)
+            lost = opportunity_cost(own, cross, units, price - shop.cost, shop.market.category)
+            decisions = _decide(shop, own, usual, lost)
             price = np.array([decision.price for decision in decisions], float)
         rules = [reason.rule for decision in decisions for reason in decision.reasons]
-        played.hits.update(rule for rule in rules if rule not in ("model", "ladder"))
+        trajectory.hits.update(rule for rule in rules if rule not in ("model", "ladder"))
         return price.astype(np.int64)
 
     return decide
 
 
-def _decide(at: Shop, own: Floats, usual: Floats, lost: Floats) -> list[Decision]:
-    count = at.market.spec.skus
+def _decide(shop: Shop, own: Floats, usual: Floats, lost: Floats) -> list[Decision]:
+    count = shop.market.spec.skus
     listings = Listings(
-        sku=np.array(sku_names(at.market), object),
+        sku=np.array(sku_names(shop.market), object),
         zone=np.full(count, "all", object),
-        list_price=at.market.list_price,
+        list_price=shop.market.list_price,
         reference_price=usual,
-        unit_cost=at.cost,
+        unit_cost=shop.cost,
         cost_assumed=np.zeros(count, bool),
         map_price=np.full(count, np.nan),
         competitor_price=np.full(count, np.nan),
         modelled=np.ones(count, bool),
         cannibalised=lost,
     )
-    by_sku = dict(zip(sku_names(at.market), own, strict=True))
+    by_sku = dict(zip(sku_names(shop.market), own, strict=True))
 
     def ratio(rows: Listings, _: Sequence[str], ratios: Floats) -> Floats:
         return np.asarray(ratios ** np.array([by_sku[sku] for sku in rows.sku])[:, None])
@@ -231,26 +235,26 @@ def _decide(at: Shop, own: Floats, usual: Floats, lost: Floats) -> list[Decision
     return decide_many(listings, ["everyone"] * count, LIMITS, ratio)
 
 
-def marked_up(at: Shop, markup: float) -> Policy:
-    price = at.snap(at.cost * markup)
-    return lambda week, state, habit, played: price
+def marked_up(shop: Shop, markup: float) -> Policy:
+    price = shop.snap(shop.cost * markup)
+    return lambda week, state, usual_offer, trajectory: price
 
 
-def cost_plus(at: Shop) -> Policy:
+def cost_plus(shop: Shop) -> Policy:
     """The average mark-up of the shop's usual prices."""
-    charged = np.array([week.offer.price for week in at.history], float)
-    return marked_up(at, float((charged / at.cost).mean()))
+    charged = np.array([week.offer.price for week in shop.history], float)
+    return marked_up(shop, float((charged / shop.cost).mean()))
 
 
-def greedy(at: Shop) -> Policy:
+def greedy(shop: Shop) -> Policy:
     """The most profitable rung of each sku by a LightGBM demand model, without substitution."""
     from lightgbm import LGBMRegressor
 
-    count, listed = at.market.spec.skus, at.market.list_price
-    units = np.array([week.totals.units for week in at.history], float)
+    count, listed = shop.market.spec.skus, shop.market.list_price
+    units = np.array([week.totals.units for week in shop.history], float)
     rows = [
-        _features(at, week, np.asarray(week_.offer.price), week_.offer, units[:week])
-        for week, week_ in enumerate(at.history)
+        _features(shop, week, np.asarray(week_.offer.price), week_.offer, units[:week])
+        for week, week_ in enumerate(shop.history)
         if week >= 4
     ]
     model = LGBMRegressor(
@@ -258,13 +262,15 @@ def greedy(at: Shop) -> Policy:
     )
     model.fit(pd.concat(rows), units[4:].ravel())
 
-    def decide(week: int, state: State, habit: Offer, played: Played) -> Ints:
-        past, price = at.recent(played, "units", 4), listed.copy()
-        width = max(map(len, at.rungs))
-        options = np.array([np.resize(rungs, width) for rungs in at.rungs])
-        inputs = [_features(at, HISTORY + week, options[:, k], habit, past) for k in range(width)]
+    def decide(week: int, state: State, usual_offer: Offer, trajectory: Trajectory) -> Ints:
+        past, price = shop.recent(trajectory, "units", 4), listed.copy()
+        width = max(map(len, shop.rungs))
+        options = np.array([np.resize(rungs, width) for rungs in shop.rungs])
+        inputs = [
+            _features(shop, HISTORY + week, options[:, k], usual_offer, past) for k in range(width)
+        ]
         forecast = np.asarray(model.predict(pd.concat(inputs))).reshape(width, count).T
-        profit = (options - at.cost[:, None]) * forecast
+        profit = (options - shop.cost[:, None]) * forecast
         price[:] = options[np.arange(count), profit.argmax(axis=1)]
         return price
 
@@ -272,15 +278,15 @@ def greedy(at: Shop) -> Policy:
 
 
 def _features(
-    at: Shop, week: int, price: Floats | Ints, offer: Offer, past: Floats
+    shop: Shop, week: int, price: Floats | Ints, offer: Offer, past: Floats
 ) -> pd.DataFrame:
     """The inputs of the demand model for all skus of a week at these prices."""
-    count, angle = at.market.spec.skus, 2 * np.pi * week / 52
+    count, angle = shop.market.spec.skus, 2 * np.pi * week / 52
     return pd.DataFrame(
         {
             "sku": pd.Categorical(range(count)),
-            "category": pd.Categorical(at.market.category),
-            "price": price / at.market.list_price,
+            "category": pd.Categorical(shop.market.category),
+            "price": price / shop.market.list_price,
             "display": np.broadcast_to(offer.display, count).astype(float),
             "mailer": np.broadcast_to(offer.mailer, count).astype(float),
             "last": past[-1],
@@ -291,20 +297,20 @@ def _features(
     )
 
 
-def thompson(at: Shop) -> Policy:
+def thompson(shop: Shop) -> Policy:
     """Thompson sampling: the best price for one draw from each sku's Bayesian linear demand curve.
 
     Besbes & Zeevi 2015, "On the (surprising) sufficiency of linear models for dynamic pricing with
     demand learning", Management Science 61(4); Russo et al. 2018, "A tutorial on Thompson
     sampling".
     """
-    rng, listed = np.random.default_rng([at.seed, 8]), at.market.list_price
-    weeks = len(at.history)
-    scale = np.array([week.totals.units for week in at.history], float).mean(axis=0) + 1e-9
+    rng, listed = np.random.default_rng([shop.seed, 8]), shop.market.list_price
+    weeks = len(shop.history)
+    scale = np.array([week.totals.units for week in shop.history], float).mean(axis=0) + 1e-9
 
-    def decide(week: int, state: State, habit: Offer, played: Played) -> Ints:
-        price = at.recent(played, "price", weeks + week) / listed
-        units = at.recent(played, "units", weeks + week) / scale
+    def decide(week: int, state: State, usual_offer: Offer, trajectory: Trajectory) -> Ints:
+        price = shop.recent(trajectory, "price", weeks + week) / listed
+        units = shop.recent(trajectory, "units", weeks + week) / scale
         target = np.empty(len(listed))
         for sku in range(len(listed)):
             design = np.column_stack([np.ones(len(price)), -price[:, sku]])
@@ -312,35 +318,37 @@ def thompson(at: Shop) -> Policy:
             mean = np.linalg.solve(precision, design.T @ units[:, sku] + [0.3, 0.2])
             noise = max(float(np.var(units[:, sku] - design @ mean)), 1e-6)
             level, slope = rng.multivariate_normal(mean, noise * np.linalg.inv(precision))
-            cost = at.cost[sku] / listed[sku]
+            cost = shop.cost[sku] / listed[sku]
             target[sku] = (level / slope + cost) / 2 if slope > 0 else 1.0
-        return at.snap(target * listed)
+        return shop.snap(target * listed)
 
     return decide
 
 
-def every_policy(at: Shop) -> dict[str, dict[str, float]]:
+def every_policy(shop: Shop) -> dict[str, dict[str, float]]:
     """The results of all policies in one market."""
     return {
-        HABIT: run(at, lambda week, state, habit, played: np.asarray(habit.price)),
-        "cost-plus": run(at, cost_plus(at)),
-        "best single mark-up, in hindsight": best(at, (marked_up(at, m) for m in MARKUPS)),
-        "greedy on LightGBM": run(at, greedy(at)),
-        "Thompson sampling, linear demand": run(at, thompson(at)),
-        OURS: run(at, ours(at)),
-        ORACLE: best(at, (oracle(at, followed) for followed in (0.0, 0.5, 1.0))),
+        STATUS_QUO: run(
+            shop, lambda week, state, usual_offer, trajectory: np.asarray(usual_offer.price)
+        ),
+        "cost-plus": run(shop, cost_plus(shop)),
+        "best single mark-up, in hindsight": best(shop, (marked_up(shop, m) for m in MARKUPS)),
+        "greedy on LightGBM": run(shop, greedy(shop)),
+        "Thompson sampling, linear demand": run(shop, thompson(shop)),
+        OURS: run(shop, ours(shop)),
+        ORACLE: best(shop, (oracle(shop, followed) for followed in (0.0, 0.5, 1.0))),
     }
 
 
 def rows(markets: Sequence[dict[str, dict[str, float]]]) -> list[dict[str, Any]]:
     """A row for each policy: means over the markets, and its share of the oracle's gain."""
     profit = {name: np.array([market[name]["profit"] for market in markets]) for name in markets[0]}
-    oracle_gain = profit[ORACLE] - profit[HABIT]
+    oracle_gain = profit[ORACLE] - profit[STATUS_QUO]
     table = []
     for name, policy_profit in profit.items():
         figures = markets[0][name]
         means = {k: float(np.mean([market[name][k] for market in markets])) for k in figures}
-        gain = policy_profit - profit[HABIT]
+        gain = policy_profit - profit[STATUS_QUO]
         share = float(gain.sum() / oracle_gain.sum())
         # The standard error of a ratio of sums, by the delta method.
         residual = gain - share * oracle_gain
@@ -374,7 +382,7 @@ def main() -> None:
     with Console(stderr=True).status("") as status:
         for seed in seeds:
             status.update(f"market {seed}")
-            results.append(every_policy(shop(seed)))
+            results.append(every_policy(draw_shop(seed)))
     table = rows(results)
     title = f"Profit over {WEEKS} weeks in {len(seeds)} simulated markets"
     print_result(title, table, bars(table))

@@ -36,7 +36,7 @@ class Part:
 
     title: str
     measure: Callable[[Shop], tuple[list[Row], list[Bar]]]
-    drawn: str
+    plotted: str
 
 
 PARTS = {
@@ -67,7 +67,7 @@ def main() -> None:
         print_result(part.title, rows, bars)
         command = f"python -m benchmarks.serving --only {name}"
         write_result(
-            f"serving-{name}", part.title, command, rows, bars, Plot("measurement", part.drawn)
+            f"serving-{name}", part.title, command, rows, bars, Plot("measurement", part.plotted)
         )
 
 

@@ -24,9 +24,17 @@ from typing import Any, cast
 import numpy as np
 import uvloop
 
-PATIENCE = 10.0  # seconds to wait for open requests at the end
+DRAIN_SECONDS = 10.0  # seconds to wait for open requests at the end
 LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
-QUOTED = ("quote_id", "sku", "price", "list_price", "model_version", "issued_at", "expires_at")
+QUOTE_FIELDS = (
+    "quote_id",
+    "sku",
+    "price",
+    "list_price",
+    "model_version",
+    "issued_at",
+    "expires_at",
+)
 
 
 @dataclass(frozen=True)
@@ -105,7 +113,7 @@ class Load:
         await self.ended.wait()
         seconds = time.perf_counter() - began
         try:
-            await asyncio.wait_for(self.idle.wait(), PATIENCE)
+            await asyncio.wait_for(self.idle.wait(), DRAIN_SECONDS)
         except TimeoutError:
             self.answers.lost += self.open
         quotes = [self.quote(*answer) for answer in self.answers.quotes]
@@ -145,7 +153,7 @@ class Load:
         """The fields of a quote, its first reason, its shopper, and the times of its request."""
         quote = json.loads(answer[answer.index(b"\r\n\r\n") :])
         first = quote["reasons"][0]
-        return {name: quote[name] for name in QUOTED} | {
+        return {name: quote[name] for name in QUOTE_FIELDS} | {
             "rule": first["rule"],
             "text": first["text"],
             "customer_id": json.loads(self.plan.bodies[number]).get("customer_id"),
@@ -163,7 +171,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        self._ask()
+        self._send_next()
 
     def data_received(self, data: bytes) -> None:
         answer = self._answer
@@ -178,15 +186,15 @@ class Connection(asyncio.Protocol):
             self._load.answered(self._number, self._began, bytes(answer))
             answer.clear()
             self._length, began, self._began = 0, self._began, 0.0
-            self._again(self._load.plan.every - (time.perf_counter() - began))
+            self._send_later(self._load.plan.every - (time.perf_counter() - began))
 
-    def _again(self, rest: float) -> None:
+    def _send_later(self, rest: float) -> None:
         if self._load.plan.every and rest > 0:
-            asyncio.get_running_loop().call_later(rest, self._ask)
+            asyncio.get_running_loop().call_later(rest, self._send_next)
         else:
-            self._ask()
+            self._send_next()
 
-    def _ask(self) -> None:
+    def _send_next(self) -> None:
         if self._transport.is_closing():
             return
         request = self._load.next()

@@ -22,7 +22,7 @@ from benchmarks.serving.home import Shop
 from benchmarks.serving.load import Plan
 from pricebook.config import REPO_ROOT
 
-PATIENCE = 120.0  # seconds
+TIMEOUT = 120.0  # seconds
 MEGABYTE = 2**20
 BIN = Path(sys.executable).parent
 
@@ -116,17 +116,17 @@ def run_service(shop: Shop, workers: int = 1, **env: str) -> Any:
 
 
 def wait_until(
-    condition: Callable[[], bool], why: Callable[[], str], patience: float = PATIENCE
+    condition: Callable[[], bool], why: Callable[[], str], timeout: float = TIMEOUT
 ) -> None:
     """Wait until a condition holds.
 
     Raises:
         RuntimeError: it did not hold in time. The message ends with the text of `why`.
     """
-    deadline = time.monotonic() + patience
+    deadline = time.monotonic() + timeout
     while not condition():
         if time.monotonic() > deadline:
-            raise RuntimeError(f"Not ready after {patience:g} s. Received: {why()[-3000:]}")
+            raise RuntimeError(f"Not ready after {timeout:g} s. Received: {why()[-3000:]}")
         time.sleep(0.05)
 
 
