@@ -1,8 +1,9 @@
-"""The forecasting methods to compare with: AutoETS and LightGBM, through their own libraries.
+"""The forecasting methods for comparison: AutoETS and LightGBM, through their own libraries.
 
 Each function takes a history and a plan with the columns that `models.demand.model` reads (sku,
 zone, period, units, price, display, mailer, …; the plan has no units). It returns sku, zone, period
-and the forecast. LightGBM's settings were chosen on cut-offs 28 to 40, as Pricebook's were.
+and the forecast. The settings of LightGBM were chosen on cut-offs 28 to 40, like those of
+Pricebook.
 """
 
 from __future__ import annotations
@@ -67,8 +68,9 @@ def lightgbm_quantiles(
 ) -> pd.DataFrame:
     """One direct LightGBM per quantile.
 
-    Its inputs are the lags at the origin, the plan of the period, and the step. A recursive model
-    would compute quantiles of quantiles. Quantiles that cross are sorted.
+    Its inputs are the lags at the origin, the plan of the period, and the step. The models are not
+    recursive, because a recursive one would compute quantiles of quantiles. Quantiles that cross
+    are sorted.
     """
     from lightgbm import LGBMRegressor
 
@@ -89,7 +91,7 @@ def lightgbm_quantiles(
 
 
 def _features_at(panel: pd.DataFrame, known: Sequence[str], step: int) -> pd.DataFrame:
-    """All rows with their lags as known `step` periods before.
+    """All rows, with the lags that were known `step` periods earlier.
 
     `ahead` is the number of periods into the plan, 0 in the history.
     """

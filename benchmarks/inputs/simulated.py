@@ -18,8 +18,8 @@ from pricebook.simulation.market import Market, Offer, Spec, State, Totals
 Floats = NDArray[np.float64]
 
 OPENING = "2023-01-02"
-WARM_UP = 8  # weeks that are dropped, until stock and competitors have settled
-SHORT = 0.7  # where a delivery fails, stock lasts for at most this share of the week
+WARM_UP = 8  # first weeks, which are dropped: stock and competitors are not yet stable
+SHORT = 0.7  # after a failed delivery, stock lasts for at most this share of the week
 CATEGORIES_OF_A_DEPARTMENT = 4
 
 
@@ -31,11 +31,11 @@ class SimulatedShop:
         market: the market.
         panel: the columns of `sku_period`, and `demand`: the units that shoppers wanted, which are
             more than `units` where stock ran out.
-        own: sku, zone, elasticity: the mean of the true elasticities over the weeks, weighted by
-            expected units.
-        cross: sku, rival, kind, elasticity over all zones. The rival of kind "sku" is another sku
-            of the category, of kind "category" all of them together, and of kind "competitor" the
-            cheapest competing shop.
+        own: sku, zone, elasticity. The elasticity is the mean of the true elasticities over the
+            weeks, weighted by expected units.
+        cross: sku, rival, kind, elasticity, over all zones. With kind "sku" the rival is another
+            sku of the category, with "category" it is the rest of the category, and with
+            "competitor" it is the cheapest competing shop.
     """
 
     market: Market
@@ -85,12 +85,13 @@ def simulate_shop(
     """Simulate a shop under its usual pricing policy.
 
     Args:
-        seed: of all random numbers.
-        skus: their number.
-        categories: their number.
+        seed: the seed of all random numbers.
+        skus: the number of skus.
+        categories: the number of categories.
         weeks: the length of the history.
-        zones: markets with the same skus, costs and slopes, but their own size, appeal and prices.
-        shoppers: their number in the average zone.
+        zones: the number of markets. They share skus, costs and slopes, and differ in size, appeal
+            and prices.
+        shoppers: the number of shoppers in the average zone.
         out_of_stock: the share of sku-weeks in which a delivery fails.
     """
     spec = Spec(skus=skus, categories=categories, shoppers=shoppers, seed=seed)
