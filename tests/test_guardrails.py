@@ -17,7 +17,7 @@ def bounds(list_price=500, floor=350, last=None, rival=None, limits=LIMITS):
     return Bounds(
         list_price=np.array([list_price]),
         floor=np.array([floor], dtype=float),
-        usual_price=np.array([last], dtype=float),
+        last_public_price=np.array([last], dtype=float),
         competitor_price=np.array([rival], dtype=float),
         ladders=[money.rungs(list_price, limits.endings)],
         limits=limits,

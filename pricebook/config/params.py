@@ -16,6 +16,7 @@ from pricebook.config.stages import (
     Gate,
     Ingest,
     Materialize,
+    Objective,
     Promote,
     Quote,
     Train,
@@ -29,6 +30,11 @@ class Params(Section):
 
     as_of: date | None = Field(
         None, description="the cut-off; default: the day after the last order"
+    )
+    objective: Objective = Field(
+        "calibrated",
+        description="what a price is chosen for: calibrated, profit, volume, revenue, or the "
+        "long-run term itself: a number, or a number for each department",
     )
     shop: Shop
     costs: Costs = Costs()

@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from pricebook.config.section import Section, Severity, Share
+
+
+OBJECTIVES = ("calibrated", "profit", "volume", "revenue")
+LOWEST_LONG_RUN = -20.0
+
+
+def _check_objective(value: Any) -> Any:
+    terms = list(value.values()) if isinstance(value, dict) else [value]
+    numbers = [t for t in terms if isinstance(t, int | float) and LOWEST_LONG_RUN <= t <= 0]
+    if value not in OBJECTIVES and (not terms or len(numbers) < len(terms)):
+        raise ValueError(
+            f"must be one of {', '.join(OBJECTIVES)}, or a long-run term from "
+            f"{LOWEST_LONG_RUN:g} to 0, or such a term for each department"
+        )
+    return value
+
+
+Objective = Annotated[str | float | dict[str, float], BeforeValidator(_check_objective)]
 
 
 class Ingest(Section):
@@ -141,7 +159,7 @@ class Quote(Section):
 
     min_margin: Share = Field(0.05, description="over unit cost, at least; sets the floor")
     max_markdown: Share = Field(0.30, description="below list price, at most")
-    max_step: Share = Field(0.15, description="from the reference price, at most")
+    max_step: Share = Field(0.15, description="from the last public price, at most")
     competitor_band: Share | None = Field(
         None, description="above the cheapest competitor, at most"
     )

@@ -21,6 +21,7 @@ from pricebook.pricing import exploration, guardrails
 from pricebook.pricing.guardrails import Bound, Bounds, Reason
 
 EXPLORATION_TEXT = "drawn at random near the best price, to measure the response"
+LONG_RUN_TEXT = "{:+.2f} is added to the elasticity, for what a price does to later sales"
 WHY_LIST_PRICE = {
     "no_model": "not repriced; there is no response model",
     "no_floor": "not repriced; neither a unit cost nor a MAP price is known",
@@ -45,6 +46,11 @@ class Listings:
             (`pricebook.pricing.cannibalisation`); 0 where it is not known.
         lowest_30d: the lowest list price of the past 30 days.
         on_hand: units in stock.
+        long_run: what the objective adds to the elasticity, 0 or below
+            (`pricebook.pricing.objective`); NaN and None stand for 0.
+        public_price: the last price that everybody was quoted; NaN where nobody was quoted yet,
+            which stands for the list price. None in bundles and quotes of versions that counted
+            steps from the reference price.
     """
 
     sku: NDArray[np.object_]
@@ -59,6 +65,8 @@ class Listings:
     cannibalised: Floats | None = None
     lowest_30d: Floats | None = None
     on_hand: Floats | None = None
+    long_run: Floats | None = None
+    public_price: Floats | None = None
 
     def __len__(self) -> int:
         return self.list_price.size
@@ -72,6 +80,19 @@ class Listings:
     def marginal_cost(self) -> Floats:
         """Cost of one more unit: its unit cost plus the margin lost on substitutes."""
         return self.unit_cost if self.cannibalised is None else self.unit_cost + self.cannibalised
+
+    @property
+    def long_run_term(self) -> Floats:
+        """What is added to the elasticity (n,); 0 where the objective counts no later sales."""
+        term = np.zeros(len(self)) if self.long_run is None else self.long_run
+        return np.asarray(np.nan_to_num(term, nan=0.0))
+
+    @property
+    def last_public_price(self) -> Floats:
+        """The price (n,) that a step starts from."""
+        if self.public_price is None:
+            return self.reference_price
+        return np.where(np.isnan(self.public_price), self.list_price, self.public_price)
 
 
 # Demand at each price, relative to demand at the reference price:
@@ -165,7 +186,7 @@ def _bounds(listings: Listings, floor: Floats, limits: Limits) -> Bounds:
     return Bounds(
         list_price=listings.list_price,
         floor=floor,
-        usual_price=listings.reference_price,
+        last_public_price=listings.last_public_price,
         competitor_price=listings.competitor_price,
         ladders=[money.rungs(price, limits.endings) for price in listings.list_price.tolist()],
         limits=limits,
@@ -179,10 +200,11 @@ def _expected(
 
     Expected profit is (price - marginal cost) x demand relative to demand at the reference price.
     The level of demand does not change the optimum. Substitutes raise the marginal cost here, but
-    not the floor.
+    not the floor. The long-run term adds to the exponent of demand.
     """
     prices = _candidates(bounds)
-    units = demand(listings, segments, prices / listings.reference_price[:, None])
+    ratios = prices / listings.reference_price[:, None]
+    units = demand(listings, segments, ratios) * ratios ** listings.long_run_term[:, None]
     profit = (prices - listings.marginal_cost[:, None]) * units
     usable = np.isfinite(profit).all(axis=1) & (units >= 0).all(axis=1)
     profit[~usable] = np.nan
@@ -252,6 +274,7 @@ def _with_reasons(
     steps = iter(np.stack([bound.prices for bound in trail], axis=1).tolist() if trail else ())
     floors = [None if np.isnan(value) else int(value) for value in floor]
     assumed = (listings.cost_assumed & ~np.isnan(listings.unit_cost)).tolist()
+    long_run = listings.long_run_term.tolist()
     for row, list_price in enumerate(listings.list_price.tolist()):
         decision = Decision(list_price, floors[row], list_price, ())
         prices = next(steps) if why_list[row] in ("", "no_answer") else ()
@@ -259,6 +282,8 @@ def _with_reasons(
             decision = decision.with_reason(why_list[row], WHY_LIST_PRICE[why_list[row]])
         else:
             decision = _explained(decision, [list_price, *prices], trail)
+            if long_run[row]:
+                decision = decision.with_reason("long_run", LONG_RUN_TEXT.format(long_run[row]))
         if assumed[row]:
             decision = decision.with_reason(
                 "cost", "assumed, from the margin set for its department"

@@ -32,24 +32,24 @@ class Reason:
 class Bounds:
     """The inputs of the rules for n offers. Arrays have shape (n,); NaN means unknown.
 
-    `usual_price` is the reference price: the median of recent prices.
+    `last_public_price` is the price that a step starts from.
     """
 
     list_price: Ints
     floor: Floats
-    usual_price: Floats
+    last_public_price: Floats
     competitor_price: Floats
     ladders: Sequence[Ints]
     limits: Limits
 
     @property
     def lowest_step(self) -> Floats:
-        low = self.usual_price * (1 - self.limits.max_step)
+        low = self.last_public_price * (1 - self.limits.max_step)
         return np.where(np.isnan(low), 0.0, money.round_up(low))
 
     @property
     def highest_step(self) -> Floats:
-        high = self.usual_price * (1 + self.limits.max_step)
+        high = self.last_public_price * (1 + self.limits.max_step)
         return np.where(np.isnan(high), np.inf, np.floor(np.round(high, 6)))
 
     @property
@@ -125,7 +125,7 @@ def _to_integers(prices: Floats) -> Ints:
 
 RULES = (
     Rule("competitor_band", _band, "at most {competitor_band:.0%} above the cheapest competitor"),
-    Rule("step", _step, "at most {max_step:.0%} from the reference price"),
+    Rule("step", _step, "at most {max_step:.0%} from the last public price"),
     Rule("ladder", _ladder, "the nearest price on the ladder"),
     Rule("ceiling", _ceiling, "no price is above the list price"),
     Rule("floor", _floor, "never below the floor"),

@@ -44,6 +44,7 @@ MONEY_COLUMNS = (
     "cannibalised",
     "lowest_30d",
 )
+NEWER_COLUMNS = ("long_run", "public_price")  # bundles of earlier versions lack them
 LABELS = ("department", "category", "product_type")
 COLUMNS = ("sku", "zone", "list_price", "cost_assumed", "modelled", *MONEY_COLUMNS, *LABELS)
 
@@ -166,7 +167,7 @@ def load(folder: Path) -> Bundle:
             raise ServiceError(f"The bundle lacks {name}. Received: {folder}")
     try:
         manifest = Manifest.model_validate(json.loads((folder / "bundle.json").read_text()))
-        book = _read(folder / "price_book.parquet", list(COLUMNS))
+        book = _read(folder / "price_book.parquet", COLUMNS, NEWER_COLUMNS)
         forecasts = _forecasts(_read(folder / "forecast.parquet"))
         runtime = ResponseRuntime.load(folder)
         listings = _listings(book)
@@ -181,10 +182,13 @@ def load(folder: Path) -> Bundle:
     return Bundle(manifest, listings, labels, rows, forecasts, runtime)
 
 
-def _read(path: Path, columns: list[str] | None = None) -> pa.Table:
+def _read(
+    path: Path, columns: Sequence[str] | None = None, optional: Sequence[str] = ()
+) -> pa.Table:
     """Read a Parquet file. One thread needs less memory, which the worker would keep."""
     with pq.ParquetFile(path) as file:
-        return file.read(columns, use_threads=False)
+        present = [name for name in optional if name in file.schema_arrow.names]
+        return file.read(columns and [*columns, *present], use_threads=False)
 
 
 def _listings(book: pa.Table) -> Listings:
@@ -195,6 +199,7 @@ def _listings(book: pa.Table) -> Listings:
         cost_assumed=book["cost_assumed"].to_numpy().astype(np.bool_),
         modelled=book["modelled"].to_numpy().astype(np.bool_),
         **{name: _floats(book[name]) for name in MONEY_COLUMNS},
+        **{name: _floats(book[name]) for name in NEWER_COLUMNS if name in book.column_names},
     )
 
 

@@ -28,7 +28,8 @@ log = logging.getLogger("pricebook.offers")
 MAX_OFFERS = 32_768  # cached
 PRIVATE_FIELDS = frozenset({"floor", "choice"})  # fields of an offer that replies do not have
 FALLBACKS = UNDECIDED | {"no_answer"}  # rules of offers at list price because something failed
-INFORMATIVE_RULES = frozenset({"cost", "public_offer", "personal", "model"})  # they limit no price
+# They limit no price.
+INFORMATIVE_RULES = frozenset({"cost", "long_run", "public_offer", "personal", "model"})
 
 
 class MetricLabels(NamedTuple):
