@@ -45,7 +45,7 @@ def write_bundle(
         saved = SavedModels(registry, Path(scratch))
         for name in EXPORTED:
             shutil.copy2(saved.files("response", pair["response"]) / name, folder / name)
-        book = _price_book(saved.responses(pair["response"]), task.panel, settings)
+        book = _price_book(saved.responses(pair["response"]), task.panel, params, settings)
         forecast = saved.forecasts(pair["demand"], task).next_horizon
     book.to_parquet(folder / "price_book.parquet")
     forecast.to_parquet(folder / "forecast.parquet")
@@ -74,11 +74,19 @@ def _digest(folder: Path, description: Mapping[str, Any]) -> str:
     return digest.hexdigest()[:8]
 
 
-def _price_book(responses: Responses, history: pd.DataFrame, settings: Settings) -> pd.DataFrame:
-    """The price book, with the margin that each unit gained costs the shop's own substitutes."""
+def _price_book(
+    responses: Responses, history: pd.DataFrame, params: Params, settings: Settings
+) -> pd.DataFrame:
+    """The price book with what a decision needs besides.
+
+    `cannibalised` is the margin that each unit gained costs the shop's own substitutes, and
+    `long_run` what the objective adds to the elasticity.
+    """
+    from models.objective import Book
     from models.response.cannibalisation import cannibalised, recent_units
 
     book = read_features("price_book", settings)
     units = recent_units(history)
     lost = cannibalised(responses.elasticities, responses.cross, book, units)
-    return book.assign(cannibalised=lost)
+    priced = Book.from_tables(book, responses.elasticities, lost, units, params.quote)
+    return book.assign(cannibalised=lost, long_run=priced.long_run(params.objective))

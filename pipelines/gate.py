@@ -90,7 +90,8 @@ def _judge(task: ForecastTask, params: Params, settings: Settings, saved: SavedM
     from pipelines.evaluation.checks import Judge
 
     book = read_features("price_book", settings)
-    return Judge(task, market(task.held_out, book, params.train.response.folds), params, saved)
+    held, folds = task.held_out, params.train.response.folds
+    return Judge(task, market(held, book, folds, params.objective), params, saved)
 
 
 def _record(verdict: dict[str, Any], settings: Settings, registry: Registry) -> None:

@@ -51,7 +51,7 @@ NEXT_STEPS = {
 class GateCheck:
     """One check: the measured figure, the bar it must keep, and a sentence with both.
 
-    `low` and `high` bound the figure (90 %) where it is an estimate.
+    `low` and `high` bound the figure (90 %) where it is an estimate. `figures` has further ones.
     """
 
     name: str
@@ -61,6 +61,7 @@ class GateCheck:
     reason: str
     low: float | None = None
     high: float | None = None
+    figures: Mapping[str, float] | None = None
 
     @property
     def next_step(self) -> str:

@@ -196,6 +196,6 @@ def test_a_verdict_is_recorded_with_every_figure(promoted):
 
     (newest, *_) = last_verdicts(open_ledger(promoted.ledger), 1)
     assert set(newest.body["checks"][0]) == {
-        *("name", "passed", "figure", "bar", "reason", "low", "high", "next_step")
+        *("name", "passed", "figure", "bar", "reason", "low", "high", "next_step", "figures")
     }
     assert newest.body["data"]["features"].endswith(".dir")

@@ -39,10 +39,10 @@ def rows():
     return panel.drop(columns="demand").assign(reference_price=usual).astype(numbers)
 
 
-def build(rows):
+def build(rows, objective="calibrated"):
     book = rows.drop_duplicates("sku")[["sku", "zone", "unit_cost"]]
     book = book.assign(cost_assumed=False, map_price=np.nan)
-    return market(hold_out(rows.drop(columns="unit_cost"), HORIZON), book, folds=4)
+    return market(hold_out(rows.drop(columns="unit_cost"), HORIZON), book, 4, objective)
 
 
 def own_prices(judge, elasticity=-2.0):
@@ -108,14 +108,35 @@ def test_a_change_of_few_prices_is_still_judged(judge):
     assert gain.mean != 0
 
 
-def test_a_price_above_all_charged_ones_earns_no_more_than_the_highest(judge):
-    highest = judge.charged[:, 1]
-    assert judge.profit(10 * highest) == pytest.approx(judge.profit(highest))
+def test_where_the_shop_charged_less_its_own_price_stays(judge):
+    above_all = judge.listings.list_price * 10.0
+    assert judge.profit(above_all) == pytest.approx(judge.status_quo())
 
 
 def test_a_price_below_all_charged_ones_sells_no_more_than_the_lowest(judge):
-    lowest = judge.charged[:, 0]
+    lowest = judge.charged
     assert (judge.profit(0.5 * lowest) <= judge.profit(lowest) + 1e-9).all()
+
+
+def test_lower_prices_sell_more_and_earn_less_in_the_short_run_than_in_the_long_run(judge):
+    judged = judge.assess(judge.listings.list_price * 0.97, None, seed=7)
+    assert judged.units > 0
+    assert judged.short_run.mean < judged.long_run.mean
+    assert judged.long_run.low < judged.long_run.mean < judged.long_run.high
+
+
+def test_the_long_run_interval_allows_for_a_weaker_and_a_stronger_long_run(judge, monkeypatch):
+    prices = judge.listings.list_price * 0.97
+    gain = judge.gain(prices, None, seed=7)
+    monkeypatch.setattr("models.evaluation.profit.LONG_RUN_SD", 0.0)
+    certain = judge.gain(prices, None, seed=7)
+    assert gain.high - gain.low > 1.2 * (certain.high - certain.low)
+
+
+def test_the_objective_profit_is_judged_in_the_short_run(rows):
+    judge = build(rows, "profit")
+    judged = judge.assess(judge.listings.list_price * 0.97, None, seed=7)
+    assert judged.long_run == judged.short_run
 
 
 def test_a_shop_without_costs_has_nothing_to_judge(rows):

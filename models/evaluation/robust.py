@@ -16,7 +16,7 @@ Floats = NDArray[np.float64]
 
 MAX_PRICE_RATIO = 4.0  # a price further than this factor from its series' median is an error
 MAX_UNITS_RATIO = 20.0  # so are units above this multiple of the series' median period with sales
-RANGE_MARGIN = 0.02  # demand is known up to this share outside the prices charged
+RANGE_MARGIN = 0.02  # demand is known down to this share below the prices charged
 ELASTICITY_RANGE = (-8.0, -0.05)  # of the judge's own elasticities; estimates outside are noise
 MAX_CROSS = 3.0  # of the judge's cross elasticity
 MAX_DEMAND_RATIO = 16.0  # of a price to the reference price, where a model's demand is read
@@ -48,18 +48,17 @@ def credible_rows(panel: pd.DataFrame) -> pd.DataFrame:
     return panel[credible]
 
 
-def charged_range(panel: pd.DataFrame, series: pd.DataFrame) -> Floats:
-    """[series, 2]: lowest and highest price with sales, widened by `RANGE_MARGIN`.
+def lowest_charged(panel: pd.DataFrame, series: pd.DataFrame) -> Floats:
+    """[series]: the lowest price with sales, lowered by `RANGE_MARGIN`.
 
     Args:
         series: sku, zone and the latest price, which stands in where nothing was sold.
     """
     sold = panel[(panel["units"] > 0) & (panel["price"] > 0)]
-    extremes = sold.groupby(SERIES)["price"].agg(["min", "max"]).reset_index()
-    ranges = series[[*SERIES, "price"]].merge(extremes, on=SERIES, how="left")
-    low = ranges["min"].fillna(ranges["price"]).to_numpy(float) * (1 - RANGE_MARGIN)
-    high = ranges["max"].fillna(ranges["price"]).to_numpy(float) * (1 + RANGE_MARGIN)
-    return np.column_stack([low, high])
+    lowest = sold.groupby(SERIES)["price"].min().rename("lowest").reset_index()
+    prices = series[[*SERIES, "price"]].merge(lowest, on=SERIES, how="left")
+    price = prices["lowest"].fillna(prices["price"]).to_numpy(float)
+    return np.asarray(price * (1 - RANGE_MARGIN))
 
 
 def limit_sizes(panel: pd.DataFrame) -> pd.DataFrame:

@@ -15,6 +15,9 @@ from pricebook.pricing.cannibalisation import opportunity_cost
 Floats = NDArray[np.float64]
 
 SERIES = ["sku", "zone"]
+# Of the listing's own margin. Cross elasticities are uncertain; if substitutes took a unit's whole
+# margin, no price below list would ever pay.
+MAX_SHARE = 0.5
 RECENT_PERIODS = 13  # the periods whose mean units are a listing's current sales
 
 
@@ -29,7 +32,8 @@ def cannibalised(
 ) -> Floats:
     """Margin lost on substitutes for each unit gained, in minor units; one value per book row.
 
-    It is 0 where the category, the cost or the cross elasticity is unknown.
+    It is 0 where the category, the cost or the cross elasticity is unknown, and at most half of the
+    listing's own margin.
 
     Args:
         elasticities: `ResponseModel.elasticities()`.
@@ -46,13 +50,15 @@ def cannibalised(
     if rows.empty:  # no listing has a cost
         return np.zeros(0)
     margin = (rows["reference_price"] - rows["unit_cost"]).fillna(0.0)
-    return opportunity_cost(
+    lost = opportunity_cost(
         rows["elasticity"].fillna(-1.0).to_numpy(float),
         rows["cross"].where(rows["elasticity"].notna()).to_numpy(float),
         rows["units"].fillna(0.0).to_numpy(float),
         margin.to_numpy(float),
         _categories(rows),
     )
+    most = MAX_SHARE * np.maximum(margin.to_numpy(float), 0.0)
+    return np.asarray(np.minimum(lost, most))
 
 
 def _categories(rows: pd.DataFrame) -> NDArray[np.int64]:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from models.evaluation import holdout
-from models.evaluation.profit import Market
+from models.evaluation.profit import Assessment, Market
 from models.export_check import export_error
 from models.runtime import ResponseRuntime
 from models.stderr import without_messages
@@ -152,25 +152,51 @@ def _price_response_check(trial: Trial) -> GateCheck:
 
 
 def _profit_check(trial: Trial) -> GateCheck:
-    """Refuse a pair that is expected to earn less, or that earns less even in its best case."""
+    """Refuse a pair that is expected to earn less, or that earns less even in its best case.
+
+    Profit is long-run profit (`pricebook.pricing.objective`). The reason also has the short run.
+    """
     champion, market = trial.champion, trial.market
     anchor = champion.prices if champion else None
-    gain = market.gain(trial.challenger.prices, anchor, trial.params.train.seed)
-    before = market.status_quo() if anchor is None else market.profit(anchor)
-    bar = 0.0 - trial.bars.profit_margin * abs(float(market.limited(before).sum()))
+    judged = market.assess(trial.challenger.prices, anchor, trial.params.train.seed)
+    gain, bar = judged.long_run, 0.0 - trial.bars.profit_margin * abs(judged.profit)
     against = "the champion's prices" if champion else "the prices charged"
-    what = f"backtested profit over {against}, in minor units"
+    what = f"backtested long-run profit over {against}, in minor units"
     if not len(market.listings):
         what += " (no series has a known cost, so nothing is judged)"
     check = at_least("backtested_profit", gain.mean, bar, what)
-    interval = f"90 % of {gain.low:.4g} to {gain.high:.4g}, whose end must be at least 0"
+    figures = profit_figures(judged)
     return replace(
         check,
         passed=check.passed and gain.high >= 0,
         low=gain.low,
         high=gain.high,
-        reason=f"{check.reason}; {interval}",
+        reason=f"{check.reason}; its 90 % interval must reach 0: {_in_words(figures)}",
+        figures=figures,
     )
+
+
+def profit_figures(judged: Assessment) -> dict[str, float]:
+    """The changes in profit and units, relative to those at the prices compared with."""
+    scale = abs(judged.profit) or 1.0
+    gains = {"long_run": judged.long_run, "short_run": judged.short_run}
+    return {
+        **{
+            f"{name}_{end}": getattr(gain, end) / scale
+            for name, gain in gains.items()
+            for end in ("mean", "low", "high")
+        },
+        "units": judged.units,
+    }
+
+
+def _in_words(figures: Mapping[str, float]) -> str:
+    long_run, short_run = (
+        f"{figures[f'{name}_mean']:+.1%} "
+        f"({figures[f'{name}_low']:+.1%} to {figures[f'{name}_high']:+.1%})"
+        for name in ("long_run", "short_run")
+    )
+    return f"long run {long_run}, short run {short_run}, units {figures['units']:+.1%}"
 
 
 def _department_checks(trial: Trial) -> list[GateCheck]:

@@ -8,7 +8,6 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from pricebook.config.section import Section, Severity, Share
 
-
 OBJECTIVES = ("calibrated", "profit", "volume", "revenue")
 LOWEST_LONG_RUN = -20.0
 

@@ -21,6 +21,7 @@ from pricebook.pricing import exploration, guardrails
 from pricebook.pricing.guardrails import Bound, Bounds, Reason
 
 EXPLORATION_TEXT = "drawn at random near the best price, to measure the response"
+MAX_EXPONENT = 100.0  # of the long-run demand; reached only at absurd prices
 LONG_RUN_TEXT = "{:+.2f} is added to the elasticity, for what a price does to later sales"
 WHY_LIST_PRICE = {
     "no_model": "not repriced; there is no response model",
@@ -204,11 +205,17 @@ def _expected(
     """
     prices = _candidates(bounds)
     ratios = prices / listings.reference_price[:, None]
-    units = demand(listings, segments, ratios) * ratios ** listings.long_run_term[:, None]
+    units = demand(listings, segments, ratios) * _long_run_demand(listings, ratios)
     profit = (prices - listings.marginal_cost[:, None]) * units
     usable = np.isfinite(profit).all(axis=1) & (units >= 0).all(axis=1)
     profit[~usable] = np.nan
     return prices, profit
+
+
+def _long_run_demand(listings: Listings, ratios: Floats) -> Floats:
+    """What the long-run term multiplies demand by (n, k); limited, so that it stays finite."""
+    exponent = listings.long_run_term[:, None] * np.log(ratios)
+    return np.asarray(np.exp(np.clip(exponent, -MAX_EXPONENT, MAX_EXPONENT)))
 
 
 def _most_profitable(prices: Ints, profit: Floats) -> Ints:

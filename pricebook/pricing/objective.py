@@ -17,7 +17,7 @@ Arrays have a row per row of the price book (n,). Money is in minor units; NaN m
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,9 +25,9 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-MARGINS = (0.05, 0.9)  # of a list price; a margin outside counts as the nearer end
+MARGINS = (0.1, 0.9)  # of a list price; a margin outside counts as the nearer end
 LOWEST_TERM = -60.0  # of a price at or below its marginal cost
-OWN_ROWS = 10.0  # the shop's mean counts as this many rows of a department
+SHOP_ROWS = 10.0  # the shop's average counts as this many rows of a department
 PRICES = 33  # candidate prices of a row, evenly spaced in logs between floor and list price
 BISECTIONS = 60
 HIGHEST_MULTIPLIER = 1e3  # margin that the shop would give up for one unit of list price
@@ -38,7 +38,8 @@ class Rows:
     """What an objective reads of the price book.
 
     Attributes:
-        elasticity: short-run elasticity of everyone, below 0; NaN without an estimate.
+        elasticity: of everyone, below 0; NaN without an estimate. Short-run, or with the long-run
+            term included where a docstring says so.
         list_price: the highest price.
         marginal_cost: unit cost plus the margin that a unit takes from substitutes.
         floor: the lowest price.
@@ -61,8 +62,12 @@ class Rows:
         known = np.isfinite(self.elasticity) & np.isfinite(self.marginal_cost)
         return known & (self.floor <= self.list_price) & (self.usual_price > 0)
 
+    def in_the_long_run(self, terms: Floats) -> Rows:
+        """The same rows with long-run terms (n,) included in their elasticities."""
+        return replace(self, elasticity=np.asarray(self.elasticity + terms))
+
     def demand(self, prices: Floats) -> Floats:
-        """Units per period at prices (n,) or (n, k), by the short-run elasticities."""
+        """Units per period at prices (n,) or (n, k), by constant elasticities."""
         shape = (-1,) + (1,) * (prices.ndim - 1)
         ratio = prices / self.usual_price.reshape(shape)
         return np.asarray(self.units.reshape(shape) * ratio ** self.elasticity.reshape(shape))
@@ -70,7 +75,7 @@ class Rows:
     def profit(self, prices: Floats) -> Floats:
         """Profit per period at prices (n,) or (n, k)."""
         cost = self.marginal_cost.reshape((-1,) + (1,) * (prices.ndim - 1))
-        return (prices - cost) * self.demand(prices)
+        return np.asarray((prices - cost) * self.demand(prices))
 
     def take(self, rows: NDArray[np.bool_]) -> Rows:
         """The rows where the mask (n,) is true."""
@@ -82,15 +87,15 @@ def implied_terms(rows: Rows, price: Floats) -> Floats:
     margin = (price - rows.marginal_cost) / price
     # At or below marginal cost no finite term makes a price optimal.
     needed = np.divide(1.0, margin, out=np.full(len(margin), np.inf), where=margin > 0)
-    return np.clip(-(needed + rows.elasticity), LOWEST_TERM, 0.0)
+    return np.asarray(np.clip(-(needed + rows.elasticity), LOWEST_TERM, 0.0))
 
 
 def calibrated(rows: Rows) -> Floats:
     """The term (n,) for which the list prices of a department are optimal on average.
 
-    It is the department's mean of -(1/m - |e|), shrunk towards the shop's mean, and never above 0:
-    if the list prices are above the optimum already, the long run is no reason to keep them. The
-    margin of a row is limited to `MARGINS`, so that a loss leader does not decide the mean.
+    It is the department's average of -(1/m - |e|), shrunk towards the shop's, and never above 0: if
+    the list prices are above the optimum already, the long run is no reason to keep them. The
+    average is the median, because 1/m of a few loss leaders or wrong costs would decide a mean.
 
     >>> rows = Rows(*(np.array([v]) for v in (-1.5, 100.0, 75.0, 80.0, 100.0, 1.0)), np.array([0]))
     >>> calibrated(rows).tolist()
@@ -99,14 +104,16 @@ def calibrated(rows: Rows) -> Floats:
     used = rows.priced
     if not used.any():
         return np.zeros(len(used))
-    margin = 1 - rows.marginal_cost[used] / rows.list_price[used]
-    implied = -(1 / np.clip(margin, *MARGINS) + rows.elasticity[used])
-    shop = float(implied.mean())
-    size = int(rows.department.max()) + 1
-    count = np.bincount(rows.department[used], minlength=size)
-    total = np.bincount(rows.department[used], implied, size)
-    mean = (total + OWN_ROWS * shop) / (count + OWN_ROWS)
-    return np.asarray(np.minimum(mean, 0.0)[rows.department])
+    margin = 1 - rows.marginal_cost / rows.list_price
+    implied = -(1 / np.clip(margin, *MARGINS) + rows.elasticity)
+    shop = float(np.median(implied[used]))
+    terms = np.zeros(len(used))
+    for department in np.unique(rows.department):
+        members = rows.department == department
+        own = implied[members & used]
+        total = own.size * float(np.median(own)) if own.size else 0.0
+        terms[members] = (total + SHOP_ROWS * shop) / (own.size + SHOP_ROWS)
+    return np.minimum(terms, 0.0)
 
 
 @dataclass(frozen=True)
@@ -121,18 +128,18 @@ class Point:
 
 
 def most(rows: Rows, value: Callable[[Rows, Floats], Floats]) -> Floats:
-    """Prices (n,) of maximal value at no less profit than at today's usual prices.
+    """Prices (n,) of maximal value at no less profit than at today's list prices.
 
     One multiplier for the whole shop weighs value against profit (Lagrange): each row's price
     maximises profit + multiplier x value, and bisection finds the largest multiplier at which the
-    shop's profit is no lower than today. If even the most profitable prices earn less than today's,
-    which the limits of the prices can cause, these are returned.
+    shop's profit is no lower than today.
 
     Args:
-        rows: all `priced`.
+        rows: all `priced`, with the long-run terms included, so that profit is long-run profit. In
+            the short run, list prices earn most almost everywhere, and nothing could be traded.
         value: the value (n, k) at prices (n, k): `volume` or `revenue`.
     """
-    today = float(rows.profit(_today(rows)).sum())
+    today = float(rows.profit(rows.list_price).sum())
     low, high = 0.0, HIGHEST_MULTIPLIER
     for _ in range(BISECTIONS):
         # The square root halves the interval in logs: useful multipliers span many magnitudes.
@@ -145,7 +152,7 @@ def most(rows: Rows, value: Callable[[Rows, Floats], Floats]) -> Floats:
 def frontier(
     rows: Rows, value: Callable[[Rows, Floats], Floats], multipliers: Floats
 ) -> list[Point]:
-    """What the shop gets at the prices of each multiplier, by the short-run elasticities."""
+    """What the shop gets at the prices of each multiplier. See `most` for the arguments."""
     return [point(rows, _best(rows, value, m), m) for m in multipliers.tolist()]
 
 
@@ -172,10 +179,6 @@ def revenue(rows: Rows, prices: Floats) -> Floats:
     return prices * rows.demand(prices)
 
 
-def _today(rows: Rows) -> Floats:
-    return np.clip(rows.usual_price, rows.floor, rows.list_price)
-
-
 def _best(rows: Rows, value: Callable[[Rows, Floats], Floats], multiplier: float) -> Floats:
     """The candidate price (n,) of each row with the highest profit + multiplier x value."""
     grid = _candidates(rows)
@@ -184,9 +187,7 @@ def _best(rows: Rows, value: Callable[[Rows, Floats], Floats], multiplier: float
 
 
 def _candidates(rows: Rows) -> Floats:
-    """Prices (n, k) from floor to list price, and today's price."""
-    steps = np.linspace(0, 1, PRICES)
-    ratio = rows.floor / rows.list_price
-    grid = rows.list_price[:, None] * ratio[:, None] ** (1 - steps)
-    grid[:, -1] = rows.list_price
-    return np.sort(np.column_stack([grid, _today(rows)]), axis=1)
+    """Prices (n, k) from floor to list price, evenly spaced in logs."""
+    steps = np.linspace(1, 0, PRICES)
+    ratio = np.clip(rows.floor / rows.list_price, 1e-6, 1.0)
+    return np.asarray(rows.list_price[:, None] * ratio[:, None] ** steps)
