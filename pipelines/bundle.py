@@ -18,6 +18,7 @@ from pricebook.files import write_json
 if TYPE_CHECKING:
     import pandas as pd
 
+    from models.objective import Book
     from models.registry import Registry
     from pipelines.evaluation.predictions import Responses
 
@@ -45,7 +46,7 @@ def write_bundle(
         saved = SavedModels(registry, Path(scratch))
         for name in EXPORTED:
             shutil.copy2(saved.files("response", pair["response"]) / name, folder / name)
-        book = _price_book(saved.responses(pair["response"]), task.panel, params, settings)
+        book, _ = price_book(saved.responses(pair["response"]), task.panel, params, settings)
         forecast = saved.forecasts(pair["demand"], task).next_horizon
     book.to_parquet(folder / "price_book.parquet")
     forecast.to_parquet(folder / "forecast.parquet")
@@ -74,10 +75,10 @@ def _digest(folder: Path, description: Mapping[str, Any]) -> str:
     return digest.hexdigest()[:8]
 
 
-def _price_book(
+def price_book(
     responses: Responses, history: pd.DataFrame, params: Params, settings: Settings
-) -> pd.DataFrame:
-    """The price book with what a decision needs besides.
+) -> tuple[pd.DataFrame, Book]:
+    """The price book with what a decision needs besides, and what the objective reads of it.
 
     `cannibalised` is the margin that each unit gained costs the shop's own substitutes, and
     `long_run` what the objective adds to the elasticity.
@@ -85,8 +86,8 @@ def _price_book(
     from models.objective import Book
     from models.response.cannibalisation import cannibalised, recent_units
 
-    book = read_features("price_book", settings)
+    rows = read_features("price_book", settings)
     units = recent_units(history)
-    lost = cannibalised(responses.elasticities, responses.cross, book, units)
-    priced = Book.from_tables(book, responses.elasticities, lost, units, params.quote)
-    return book.assign(cannibalised=lost, long_run=priced.long_run(params.objective))
+    lost = cannibalised(responses.elasticities, responses.cross, rows, units)
+    book = Book.from_tables(rows, responses.elasticities, lost, units, params.quote)
+    return rows.assign(cannibalised=lost, long_run=book.long_run(params.objective)), book

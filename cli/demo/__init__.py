@@ -93,6 +93,8 @@ class _Demo:
             self._start(price_service.plan(self.settings))
             with self.display.step("quotes and forecast"):
                 quotes, forecast = self._request_samples()
+            with self.display.step("compare objectives"):
+                self._compare_objectives()
             if keep and not mlflow_server.runs_elsewhere(self.settings):
                 self._start(mlflow_server.plan(self.settings))
         total = Step("all", "success", seconds=time.monotonic() - start_time)
@@ -151,6 +153,12 @@ class _Demo:
         for line in lines:
             self.console.print(f"  {line}", markup=False, highlight=False)
         raise ServiceError(f"{dag} failed in {task.label}: {_cause(lines)}")
+
+    def _compare_objectives(self) -> None:
+        from pipelines.inputs import retrain_inputs
+        from pipelines.reports.frontier import frontier
+
+        frontier(*retrain_inputs({}, self.settings))
 
     def _request_samples(self) -> tuple[list[SampleQuote], Mapping[str, Any]]:
         address = price_service.url(self.settings)

@@ -60,6 +60,7 @@ def print_summary(
         alerts(settings),
         models(_report("train-demand", settings), _report("train-response", settings)),
         verdict_table(_report("gate", settings)),
+        prices(_report("gate", settings), read_json(settings.state / "frontier" / "frontier.json")),
         quotes(samples, money),
         outlook(forecast, money),
         timings(steps),
@@ -121,6 +122,34 @@ def models(demand: Mapping[str, Any], response: Mapping[str, Any]) -> Renderable
         f"median standard error {price['stderr_median']:.2f}",
     )
     return table
+
+
+def prices(verdict: Mapping[str, Any], frontier: Mapping[str, Any]) -> RenderableType:
+    """How the champion prices the book, and what the judge expects of these prices."""
+    ours = frontier["outcomes"][0]
+    table = _table("Prices", "figure", "value", "")
+    table.add_row(
+        "best price is the list price",
+        f"{ours['at_list']:.0%}",
+        f"of the modelled skus; objective: {ours['objective']}",
+    )
+    table.add_row(
+        "offered below list",
+        f"{ours['below']:.0%}",
+        f"by {ours['reduction']:.1%} (median); {ours['from_model']:.0%} of them by the model, the "
+        "others by a limit",
+    )
+    for segment, share in frontier["personal"].items():
+        if share:
+            table.add_row(f"lower for {segment}", f"{share:.0%}", "of the modelled skus")
+    (check,) = (check for check in verdict["checks"] if check["name"] == "backtested_profit")
+    for name in ("long_run", "short_run"):
+        mean, low, high = (check["figures"][f"{name}_{end}"] for end in ("mean", "low", "high"))
+        label, interval = name.replace("_", "-"), f"90 % interval {low:+.1%} to {high:+.1%}"
+        table.add_row(f"{label} profit, judged", f"{mean:+.1%}", f"of today's; {interval}")
+    table.add_row("units, judged", f"{check['figures']['units']:+.1%}", "of today's")
+    note = "Today: the prices charged in the held-out periods. The shop's own price cuts stay."
+    return Group(table, Text(note))
 
 
 def quotes(samples: Sequence[SampleQuote], money: Money) -> RenderableType:

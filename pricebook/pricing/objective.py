@@ -126,6 +126,19 @@ class Point:
     revenue: float
     price_index: float
 
+    def relative_to(self, other: Point) -> Point:
+        """Relative changes of profit, units and revenue; the multiplier and the index stay."""
+        return replace(
+            self,
+            profit=_change(self.profit, other.profit),
+            units=_change(self.units, other.units),
+            revenue=_change(self.revenue, other.revenue),
+        )
+
+
+def _change(new: float, old: float) -> float:
+    return (new - old) / abs(old) if old else 0.0
+
 
 def most(rows: Rows, value: Callable[[Rows, Floats], Floats]) -> Floats:
     """Prices (n,) of maximal value at no less profit than at today's list prices.
