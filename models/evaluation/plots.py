@@ -123,19 +123,17 @@ def intervals(by_sku: pd.DataFrame) -> Figure:
 def frontier(points: Sequence[Point], outcomes: Sequence[Outcome]) -> Figure:
     """Units against long-run profit, both relative to the list prices, and each objective."""
     figure, axes = _figure(
-        "What more volume costs", "units, change against list prices", "long-run profit, change"
+        "What more volume costs, against the list prices", "units", "long-run profit"
     )
     units, profit = zip(*((point.units, point.profit) for point in points), strict=True)
-    axes.plot(units, profit, color=BLUE, marker=".", label="best prices for each weight of volume")
+    axes.plot(units, profit, color=BLUE, marker=".", label="the best prices for each volume")
     axes.axhline(0, color=GREY, linestyle=":")
-    for outcome in outcomes:
-        axes.plot(outcome.units, outcome.long_run_profit, "o", color="black", markersize=4)
-        axes.annotate(
-            f" {outcome.objective}, price index {outcome.price_index:.3f}",
-            (outcome.units, outcome.long_run_profit),
-            fontsize=8,
-        )
-    axes.xaxis.set_major_formatter(PercentFormatter(1.0))
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+    markers = zip(outcomes, ("o", "s", "^", "D", "v"), strict=False)
+    for outcome, marker in markers:
+        label = f"{outcome.objective}: price index {outcome.price_index:.3f}"
+        at = outcome.units, outcome.long_run_profit
+        axes.plot(*at, marker, markersize=7, fillstyle="none", label=label)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axes.legend(frameon=False)
     return figure

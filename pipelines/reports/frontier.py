@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pricebook.pricing.objective import Rows
 
 COMPARED = ("profit", "calibrated", "volume", "revenue")
-MULTIPLIERS = np.concatenate([[0.0], np.geomspace(0.005, 0.12, 12)])
+MULTIPLIERS = np.concatenate([[0.0], np.geomspace(0.005, 0.07, 11)])
 FOLDER = "frontier"
 
 
