@@ -160,29 +160,17 @@ def _errors(residuals: Residuals, halves: HalfResiduals, size: int) -> _Errors:
 
     both = (halves.weight > 0).astype(float)
     square = residuals.weight * halves.weight * halves.price_gap**2
-    rows, sums, noise = total(both), total(square), residuals.weight * halves.error
-    observed = total(noise * both)
+    price = residuals.weight * residuals.price**2
+    noise = residuals.weight * halves.error
+    observed, sums, prices = total(noise * both), total(square), total(price)
     scale = np.divide(total(noise), observed, out=np.ones(size), where=observed > 0)
-    price, squares = total(residuals.weight * residuals.price**2), total(square**2)
-    expected = observed * sums.sum() / max(float(observed.sum()), 1e-300)
-    variance = _relative_variance(rows, sums, squares) * expected**2 / np.maximum(rows, 1)
-    return _Errors(scale * sums, scale**2 * variance, price, (rows > 1) & (price > 0))
-
-
-def _relative_variance(rows: Floats, sums: Floats, squares: Floats) -> float:
-    """The variance of a row's squared error relative to its squared mean, the same in all series.
-
-    A series' own variance would give most weight to the series whose errors happen to be small.
-
-    Args:
-        rows: of each series [n].
-        sums: of their squared errors [n].
-        squares: sums of the squares of these [n].
-    """
-    used = rows > 1
-    mean = sums[used] ** 2 / rows[used]
-    within = (squares[used] - mean) * rows[used] / (rows[used] - 1)
-    return float(within.sum() / max(float(mean.sum()), 1e-300))
+    share = np.divide(sums, total(price * both), out=np.zeros(size), where=observed > 0)
+    influence = both * (square - share[residuals.series] * price)
+    # The variance of a share is this factor over the effective number of rows. The series' own
+    # variance would give most weight to the series whose errors happen to be small.
+    factor = float((influence**2).sum() / max(float((both * price**2).sum()), 1e-300))
+    known = (total(both) > 1) & (prices > 0)
+    return _Errors(scale * sums, factor * scale**2 * total(price**2), prices, known)
 
 
 def _local(residuals: Residuals, halves: HalfResiduals) -> tuple[float, float]:

@@ -124,7 +124,9 @@ def residualise(
     """
     layout = _layout(rows, folds)
     units, share = rows["units"].clip(lower=0).to_numpy(float), exposure(rows)
-    prices = np.column_stack([log_price(rows), *([] if other_prices is None else [other_prices])])
+    halves = halves_of(rows)
+    own = log_price(rows) + (0.0 if halves is None else halves.log_bias)
+    prices = np.column_stack([own, *([] if other_prices is None else [other_prices])])
     controls = control_columns(rows, promotions=promotions, rivals=rivals)
     expected = _group_mean(units / share, layout.series) * share
     working, weight = np.log(units / share + 0.5), expected
@@ -137,15 +139,14 @@ def residualise(
         weight = _precision(units, expected)
         relative_error = np.minimum((units - expected) / expected, MAX_RELATIVE_ERROR)
         working = np.log(expected / share) + relative_error
-    halves = halves_of(rows)
     targets = np.column_stack([working, prices, *_gaps(halves, units / expected)])
     residuals = _partial_out(targets, controls, weight, layout)
     series, others = rows["series"].to_numpy(np.int64), residuals[:, 2 : 1 + prices.shape[1]]
-    own = Residuals(series, residuals[:, 0], residuals[:, 1], weight, layout.block, others)
+    result = Residuals(series, residuals[:, 0], residuals[:, 1], weight, layout.block, others)
     if halves is None:
-        return own
+        return result
     gaps = HalfResiduals(residuals[:, -2], residuals[:, -1], halves.weight, halves.error)
-    return replace(own, halves=gaps)
+    return replace(result, halves=gaps)
 
 
 def _gaps(halves: Halves | None, relative_units: Floats) -> tuple[Floats, ...]:
