@@ -29,7 +29,7 @@ The ratio of one series is noisy, so ratios are shrunk along the hierarchy.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -101,6 +101,18 @@ class Evidence:
         if self.reliability is None:
             return np.ones(len(self.slopes.slope))
         return np.maximum(self.reliability.ratio, MIN_RATIO)
+
+    def expected(self, residuals: Residuals) -> Residuals:
+        """Residuals with the expected true price, given the price paid.
+
+        That is the price times its reliability (regression calibration: Carroll et al. 2006,
+        "Measurement Error in Nonlinear Models", ch. 4). The response to the rest of the price paid
+        is taken off the units. So units are elasticity times price in expectation.
+        """
+        ratio = self.ratio[residuals.series]
+        local = 0.0 if self.reliability is None else self.reliability.local[0]
+        units = residuals.units - local * (1 - ratio) * residuals.price
+        return replace(residuals, units=units, price=ratio * residuals.price)
 
     def shop_error(self, pooled: float) -> float:
         """See `Reliability.shop_error`; 0 without a correction."""

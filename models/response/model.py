@@ -191,7 +191,7 @@ def fit(
     tree = build_tree(panel.drop_duplicates("series").reset_index(drop=True))
     residuals = residualise(rows, params.folds)
     task = _Task(tree, evidence(residuals, tree, params.min_sales_periods), params, seed, on_epoch)
-    deviations = segment_deviations(segments, _priced(rows, residuals, task.evidence.ratio))
+    deviations = segment_deviations(segments, _priced(rows, task.evidence.expected(residuals)))
     sds = effect_sds(tree, task.slopes)
     network, everyone = _trained_network(task, sds, deviations)
     model = ResponseModel(network, _tables(task, rows, sds, deviations, everyone))
@@ -207,14 +207,10 @@ def _check_inputs(panel: pd.DataFrame, segments: pd.DataFrame) -> None:
     check_numbers(segments.assign(units=units), ["units"])
 
 
-def _priced(rows: pd.DataFrame, residuals: Residuals, ratio: Floats) -> pd.DataFrame:
-    """The residual price and the promotion shares of each sku, zone and period.
-
-    The price is multiplied by its reliability [n], which gives the expected true price (regression
-    calibration: Carroll et al. 2006, "Measurement Error in Nonlinear Models", ch. 4).
-    """
+def _priced(rows: pd.DataFrame, residuals: Residuals) -> pd.DataFrame:
+    """The residual price and the promotion shares of each sku, zone and period."""
     columns = ["sku", "zone", "period", *(name for name in PROMOTION if name in rows)]
-    return rows[columns].assign(price_residual=residuals.price * ratio[residuals.series])
+    return rows[columns].assign(price_residual=residuals.price)
 
 
 def _trained_network(
