@@ -30,7 +30,7 @@ from models.backend import save_network
 from models.panel import check_numbers
 from models.prices.halves import HALVES
 from models.prices.reliability import Evidence, evidence
-from models.response.controls import PROMOTION, clean_keys, usable_rows, with_series_codes
+from models.response.controls import DEAL, PROMOTION, clean_keys, usable_rows, with_series_codes
 from models.response.cross_price import cross_elasticities
 from models.response.laplace import (
     SHOP_PRIOR,
@@ -209,7 +209,7 @@ def _check_inputs(panel: pd.DataFrame, segments: pd.DataFrame) -> None:
 
 def _priced(rows: pd.DataFrame, residuals: Residuals) -> pd.DataFrame:
     """The residual price and the promotion shares of each sku, zone and period."""
-    columns = ["sku", "zone", "period", *(name for name in PROMOTION if name in rows)]
+    columns = ["sku", "zone", "period", *(name for name in (*PROMOTION, DEAL) if name in rows)]
     return rows[columns].assign(price_residual=residuals.price)
 
 
