@@ -16,6 +16,7 @@ Floats = NDArray[np.float64]
 
 WINDOW_DAYS = 56.0  # before and after a period; a lower price that lasts longer is a regular price
 MIN_WINDOW = 4  # periods
+MIN_PRICES = 3  # that one side of a period needs
 REGULAR_QUANTILE = 0.75  # of the prices of a window; deals may fill most of it
 MIN_DEPTH = 0.04  # of a deal, relative to the regular price; a smaller difference is noise
 
@@ -25,7 +26,8 @@ def deals(rows: pd.DataFrame) -> Floats:
 
     The regular price is the lower of an upper quantile of the prices before and of those after the
     period. So a deal ends, with the price back where it was; after a permanent cut the price stays
-    low, and before a rise it was low. A first or last period is no deal.
+    low, and before a rise it was low. Near the ends of a series, one side has too few periods to
+    tell; the other side decides, because deals are more common than changes of the regular price.
 
     Args:
         rows: series, period and price, sorted by series and period.
@@ -33,8 +35,8 @@ def deals(rows: pd.DataFrame) -> Floats:
     window = _window(rows["period"])
     before = _upper_quantile(rows, window)
     after = _upper_quantile(rows[::-1], window).reindex(rows.index)
-    regular = np.minimum(before.to_numpy(float), after.to_numpy(float))
-    return (rows["price"].to_numpy(float) < (1 - MIN_DEPTH) * regular).astype(float)
+    regular = np.fmin(before.to_numpy(float), after.to_numpy(float))
+    return np.asarray(rows["price"].to_numpy(float) < (1 - MIN_DEPTH) * regular, np.float64)
 
 
 def _window(period: pd.Series) -> int:
@@ -45,8 +47,8 @@ def _window(period: pd.Series) -> int:
 
 
 def _upper_quantile(rows: pd.DataFrame, window: int) -> pd.Series:
-    """The quantile of the `window` rows of the series before each row; NaN where there are none."""
+    """The quantile of the `window` rows of the series before each row; NaN if too few."""
     previous = rows.groupby("series", sort=False)["price"].shift().astype(float)
-    rolling = previous.groupby(rows["series"], sort=False).rolling(window, min_periods=1)
+    rolling = previous.groupby(rows["series"], sort=False).rolling(window, min_periods=MIN_PRICES)
     quantile = rolling.quantile(REGULAR_QUANTILE, interpolation="higher")
     return quantile.reset_index(level=0, drop=True)
