@@ -80,10 +80,15 @@ def elasticities(
 def _summary_text(summary: dict[str, Any]) -> str:
     if not summary["series_with_evidence"]:
         return "No price varied enough to estimate an elasticity. All of them are assumptions."
-    naive = summary["naive"]
+    naive, reliability = summary["naive"], summary["reliability"]
+    correction = (
+        f" {reliability:.0%} of the variation of the prices is real, the rest is error; without "
+        f"correction for it: {summary['pooled_uncorrected']:.2f}."
+    )
     return (
         f"Pooled {summary['pooled']:.2f} ± {summary['pooled_stderr']:.2f} over "
-        f"{summary['series']:,} series. Without control for promotions: "
+        f"{summary['series']:,} series.{correction if reliability < 1 else ''} "
+        "Without control for promotions: "
         f"{summary['pooled_without_promotion_controls']:.2f}. By least squares: "
         f"{'not defined' if naive is None else f'{naive:.2f}'}."
     )

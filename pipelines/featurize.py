@@ -47,6 +47,7 @@ SORTED_BY = {
     "sku_segment": ("sku", "zone", "segment", "event_timestamp"),
     "shopper": ("customer_id", "event_timestamp"),
     "segment_period": ("sku", "zone", "segment", "period"),
+    "half_period": ("sku", "zone", "period"),
     "price_book": ("sku", "zone"),
 }
 
@@ -170,6 +171,7 @@ def _build(con: Backend, tables: Tables, params: Params, as_of: date) -> _Build:
     shoppers = f.with_segment(shoppers, f.learn_segments(shoppers, calendar))
     by_segment = f.segment_panel(lines, cells, shoppers, calendar)
     by_segment = _compute(con, "by_segment", by_segment)
+    halved_by = f.halved_by(lines, shop)
     book = f.BookInputs(tables, lines, sales, series, calendar, shop, params.costs)
     features = {
         "sku_period": lambda: f.sku_period(cells, calendar),
@@ -177,6 +179,7 @@ def _build(con: Backend, tables: Tables, params: Params, as_of: date) -> _Build:
         "sku_segment": lambda: f.sku_segment(by_segment, calendar),
         "shopper": lambda: f.shopper(shoppers, calendar),
         "segment_period": lambda: f.segment_period(by_segment, calendar),
+        "half_period": lambda: f.half_period(lines, series, calendar, halved_by),
         "price_book": lambda: f.price_book(book, periods),
     }
     return _Build(calendar, features, _net_returns(f.net_returns(sales, series, calendar), shop))

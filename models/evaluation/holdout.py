@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 
 SERIES = ["sku", "zone"]
+HALVES = ["units_a", "price_a", "units_b", "price_b"]  # read by the response model only
 PLANNED = [*SERIES, "period", "price", "display", "mailer", "promotion"]
 
 
@@ -140,9 +141,14 @@ def response_metrics(elasticities: pd.DataFrame, summary: Summary) -> dict[str, 
         "elasticity_pooled_stderr": summary.pooled_stderr,
         "elasticity_without_promotion_controls": summary.pooled_without_promotion_controls,
     }
+    correction = {
+        "price_reliability": summary.reliability,
+        "elasticity_uncorrected": summary.pooled_uncorrected,
+    }
     return {
         # Undefined where no price moved: every elasticity is then the prior's.
         **(pooled if summary.series_with_evidence else {}),
+        **(correction if summary.corrected else {}),
         "elasticity_mean": float(values.mean()),
         "elasticity_p10": float(values.quantile(0.1)),
         "elasticity_p90": float(values.quantile(0.9)),
@@ -154,4 +160,5 @@ def response_metrics(elasticities: pd.DataFrame, summary: Summary) -> dict[str, 
 
 def as_model_input(held: Holdout) -> pd.DataFrame:
     """History and plan in one frame, the input of the registered model; the plan has null units."""
-    return pd.concat([held.planned.assign(units=np.nan), held.history], ignore_index=True)
+    history = held.history.drop(columns=HALVES, errors="ignore")
+    return pd.concat([held.planned.assign(units=np.nan), history], ignore_index=True)
