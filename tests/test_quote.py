@@ -189,7 +189,9 @@ def test_with_a_long_run_term_the_price_is_that_of_the_summed_elasticity():
 
 def test_a_step_starts_from_the_last_public_price():
     limits = Limits(max_step=0.1)
-    assert quote(limits=limits, public_price=350.0).price == 379  # wanted: 399; 350 and a tenth: 385
+    assert (
+        quote(limits=limits, public_price=350.0).price == 379
+    )  # wanted: 399; 350 and a tenth: 385
     assert quote(limits=limits, public_price=np.nan).price == 459  # from the list price, 500
 
 
