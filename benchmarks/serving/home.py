@@ -70,6 +70,8 @@ def price_book() -> pd.DataFrame:
         "cost_assumed": False,
         "modelled": True,
         "cannibalised": 0.0,
+        "long_run": -1.0,
+        "public_price": np.nan,
     }
     integers = {name: pd.array(column, dtype="Int64") for name, column in numbers.items()}
     unknown = pd.array([pd.NA] * SKUS, dtype="Int64")
