@@ -31,7 +31,7 @@ log = logging.getLogger("pricebook.featurize")
 # What a shop loses without an optional table or column; logged as a warning.
 WITHOUT_TABLE = {
     "products": "skus have no department, category or cost, and no department is excluded",
-    "promotions": "display, mailer and promotion are 0",
+    "promotions": "display, mailer and promotion are 0, and deals are inferred from prices",
     "customers": "consent is unknown",
     "prices": "list prices come from products or orders",
     "inventory": "every sku counts as on hand",

@@ -17,8 +17,13 @@ Floats = NDArray[np.float64]
 WINDOW_DAYS = 56.0  # before and after a period; a lower price that lasts longer is a regular price
 MIN_WINDOW = 4  # periods
 MIN_PRICES = 3  # that one side of a period needs
-REGULAR_QUANTILE = 0.75  # of the prices of a window; deals may fill most of it
-MIN_DEPTH = 0.04  # of a deal, relative to the regular price; a smaller difference is noise
+UPPER = 0.75  # quantile of the prices of a window that is the regular price; deals may be below it
+MIN_DEPTH = 0.04  # of a deal: log of the regular price minus log of the price; less is rounding
+NOISE_DEPTH = 2.5  # of a deal, in standard deviations of the price's noise
+# The mean square by which normal noise exceeds the higher of two such quantiles, relative to its
+# variance.
+EXCESS = 0.1
+NOISE_ROWS = 8.0  # the shop's noise counts as this many rows of a series
 
 
 def deals(rows: pd.DataFrame) -> Floats:
@@ -27,16 +32,37 @@ def deals(rows: pd.DataFrame) -> Floats:
     The regular price is the lower of an upper quantile of the prices before and of those after the
     period. So a deal ends, with the price back where it was; after a permanent cut the price stays
     low, and before a rise it was low. Near the ends of a series, one side has too few periods to
-    tell; the other side decides, because deals are more common than changes of the regular price.
+    tell. Then the median of the other side is the regular price. A deal is deeper than the noise of
+    the price, which is how far prices exceed the regular one.
 
     Args:
         rows: series, period and price, sorted by series and period.
     """
-    window = _window(rows["period"])
-    before = _upper_quantile(rows, window)
-    after = _upper_quantile(rows[::-1], window).reindex(rows.index)
-    regular = np.fmin(before.to_numpy(float), after.to_numpy(float))
-    return np.asarray(rows["price"].to_numpy(float) < (1 - MIN_DEPTH) * regular, np.float64)
+    log = pd.Series(np.log(rows["price"].to_numpy(float)))
+    series, window = rows["series"].reset_index(drop=True), _window(rows["period"])
+    upper, median = (
+        [_quantile(part, series, window, level) for part in (log, log[::-1])]
+        for level in (UPPER, 0.5)
+    )
+    sides = [
+        side.where(other.notna(), middle)
+        for side, other, middle in zip(upper, upper[::-1], median, strict=True)
+    ]
+    lower, higher = np.fmin(*sides), np.maximum(*upper)  # the higher is NaN near the ends
+    depth = np.maximum(MIN_DEPTH, NOISE_DEPTH * _noise(log - higher, series))
+    return np.asarray(log < lower - depth, np.float64)
+
+
+def _noise(above: pd.Series, series: pd.Series) -> Floats:
+    """The standard deviation of the noise of each row's series [m], shrunk to the shop's.
+
+    Args:
+        above: log price minus the higher of the two quantiles [m]; NaN where one is unknown.
+    """
+    square = np.maximum(above.fillna(0.0), 0.0).to_numpy() ** 2 / EXCESS
+    codes, shop = series.to_numpy(np.int64), square.mean()
+    sums = np.bincount(codes, square) + NOISE_ROWS * shop
+    return np.asarray(np.sqrt(sums / (np.bincount(codes) + NOISE_ROWS))[codes], np.float64)
 
 
 def _window(period: pd.Series) -> int:
@@ -46,9 +72,10 @@ def _window(period: pd.Series) -> int:
     return max(MIN_WINDOW, round(WINDOW_DAYS / step))
 
 
-def _upper_quantile(rows: pd.DataFrame, window: int) -> pd.Series:
+def _quantile(log: pd.Series, series: pd.Series, window: int, level: float) -> pd.Series:
     """The quantile of the `window` rows of the series before each row; NaN if too few."""
-    previous = rows.groupby("series", sort=False)["price"].shift().astype(float)
-    rolling = previous.groupby(rows["series"], sort=False).rolling(window, min_periods=MIN_PRICES)
-    quantile = rolling.quantile(REGULAR_QUANTILE, interpolation="higher")
-    return quantile.reset_index(level=0, drop=True)
+    groups = series.reindex(log.index)
+    previous = log.groupby(groups, sort=False).shift()
+    rolling = previous.groupby(groups, sort=False).rolling(window, min_periods=MIN_PRICES)
+    quantile = rolling.quantile(level, interpolation="higher").reset_index(level=0, drop=True)
+    return quantile.reindex(series.index)

@@ -271,6 +271,12 @@ def _tables(
     """
     summary = _summary(task, rows, everyone)
     log.info("Elasticity %.2f pooled over %d rows.", summary.pooled, summary.rows)
+    if summary.corrected:
+        log.info(
+            "%.0f %% of the variation of the prices is real; without correction %.2f.",
+            100 * summary.reliability,
+            summary.pooled_uncorrected,
+        )
     variances, segment_sds = _uncertainty(task, sds, deviations, everyone)
     cross = cross_elasticities(rows, task.tree, task.params)
     return Tables(task.tree, deviations.names, sds, variances, segment_sds, summary, cross)
