@@ -12,6 +12,7 @@ from rich.text import Text
 
 from cli.options import console
 from pricebook.config import Settings
+from pricebook.verdict import after_refusal
 
 
 def verdicts(
@@ -33,6 +34,8 @@ def print_verdict(verdict: Mapping[str, Any], console: Console = console) -> Non
     for check in verdict["checks"]:
         if check.get("next_step"):  # verdicts of earlier versions have none
             console.print(f"{check['name']}: {check['next_step']}", markup=False, highlight=False)
+    if step := after_refusal(verdict):
+        console.print(step, markup=False, highlight=False)
     challenger, champion = _pair(verdict["challenger"]), _pair(verdict["champion"])
     console.print(f"challenger {challenger}, champion {champion}")
 

@@ -47,6 +47,15 @@ NEXT_STEPS = {
 }
 
 
+CHAMPION_STAYS = "The champion stays in service."
+NO_CHAMPION = (
+    "There is no champion yet, so the price service quotes list prices, and each quote says why. "
+    "Do what the failed checks advise. After a change of `gate` or `quote` in params, run "
+    "`pricebook gate` and `pricebook promote` again; after any other change, run `refresh` and "
+    "`retrain` again. The first pair that passes is served at once."
+)
+
+
 @dataclass(frozen=True)
 class GateCheck:
     """One check: the measured figure, the bar it must keep, and a sentence with both.
@@ -106,6 +115,17 @@ class Verdict:
         checks = [check.as_dict() for check in self.checks]
         outcome = {"passed": self.passed, "refusals": list(self.refusals)}
         return {**asdict(self), "checks": checks, **outcome}
+
+
+def after_refusal(verdict: Mapping[str, Any]) -> str:
+    """What the refusal of a pair means for the prices in service, and what to do next.
+
+    Args:
+        verdict: a verdict as plain values. If it passed, the result is empty.
+    """
+    if verdict["passed"]:
+        return ""
+    return CHAMPION_STAYS if verdict["champion"] else NO_CHAMPION
 
 
 def at_most(name: str, figure: float, bar: float, what: str) -> GateCheck:
