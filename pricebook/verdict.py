@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -13,7 +14,7 @@ NEXT_STEPS = {
     ),
     "forecast_bias": (
         "Check that the held-out periods are complete and that the promotions table covers them, "
-        "then train again; or raise gate.max_bias."
+        "then train again. If the history is short, wait for more of it."
     ),
     "interval_coverage": (
         "Train on more history or more series, so that the intervals can be calibrated; or widen "
@@ -28,7 +29,7 @@ NEXT_STEPS = {
     ),
     "elasticity_range": (
         "Check the prices and quantities of the most elastic series, and give the promotions table "
-        "if the shop has promotions; or raise gate.max_extreme."
+        "if the shop has promotions."
     ),
     "export_parity": "The exported files are of another model: train response again.",
     "price_response": (
@@ -47,6 +48,7 @@ NEXT_STEPS = {
 }
 
 
+LIMITS = {"forecast_bias": "gate.max_bias", "elasticity_range": "gate.max_extreme"}  # shares
 CHAMPION_STAYS = "The champion stays in service."
 NO_CHAMPION = (
     "There is no champion yet, so the price service quotes list prices, and each quote says why. "
@@ -74,8 +76,19 @@ class GateCheck:
 
     @property
     def next_step(self) -> str:
-        """What to do about a failed check; empty if it passed."""
-        return "" if self.passed else NEXT_STEPS.get(self.name, "")
+        """What to do about a failed check; empty if it passed.
+
+        >>> check = GateCheck("forecast_bias", False, 0.1711, 0.15, "the bias is 17 %")
+        >>> check.next_step.split(". ")[-1]
+        'Or accept it: with gate.max_bias: 0.18 this check passes.'
+        """
+        if self.passed:
+            return ""
+        steps = [NEXT_STEPS.get(self.name, "")]
+        if self.name in LIMITS and self.figure <= 1:
+            limit = math.ceil(100 * self.figure) / 100
+            steps.append(f"Or accept it: with {LIMITS[self.name]}: {limit:g} this check passes.")
+        return " ".join(steps)
 
     def as_dict(self) -> dict[str, Any]:
         return {**asdict(self), "next_step": self.next_step}
