@@ -565,30 +565,6 @@ def _promote(shop, change):
     shutil.rmtree(old)
 
 
-def test_a_newly_promoted_bundle_is_served(service, shop):
-    _promote(shop, lambda folder: _about(folder, "2"))
-    service.wait(lambda: service.quote()["model_version"] == "2")
-
-
-def test_a_bundle_that_cannot_be_read_is_never_served(service, shop):
-    def spoil(folder):
-        _about(folder, "3")
-        (folder / "response.tflite").write_bytes(b"not a model")
-
-    _promote(shop, spoil)
-    service.wait(lambda: "is not served" in service.log.read_text())
-    assert service.quote()["model_version"] == "2"
-
-
-def test_the_worker_logs_json_lines(service):
-    pid = int(service.worker().name)
-    lines = [line for line in service.log.read_text().splitlines() if line.startswith("{")]
-    entries = [entry for entry in map(json.loads, lines) if entry["pid"] == pid]
-    sources = {(entry["logger"], entry["level"]) for entry in entries}
-    assert {("pricebook.champion", "ERROR"), ("bentoml.serve", "INFO")} <= sources
-    assert "[entry_service" not in service.log.read_text()
-
-
 @pytest.fixture(scope="module")
 def empty(tmp_path_factory):
     """A service in an empty home. The next tests fill the home, in their order."""
@@ -626,6 +602,30 @@ def test_the_first_champion_replaces_the_price_list_without_a_failed_request(emp
     (empty.settings.state / "new").rename(empty.settings.bundle)
     empty.wait(lambda: quoted_by() == "response")  # any other answer than 200 fails
     empty.wait(lambda: empty.quote(customer_id="ann", consent=True)["personalised"])
+
+
+def test_a_newly_promoted_bundle_is_served(service, shop):
+    _promote(shop, lambda folder: _about(folder, "2"))
+    service.wait(lambda: service.quote()["model_version"] == "2")
+
+
+def test_a_bundle_that_cannot_be_read_is_never_served(service, shop):
+    def spoil(folder):
+        _about(folder, "3")
+        (folder / "response.tflite").write_bytes(b"not a model")
+
+    _promote(shop, spoil)
+    service.wait(lambda: "is not served" in service.log.read_text())
+    assert service.quote()["model_version"] == "2"
+
+
+def test_the_worker_logs_json_lines(service):
+    pid = int(service.worker().name)
+    lines = [line for line in service.log.read_text().splitlines() if line.startswith("{")]
+    entries = [entry for entry in map(json.loads, lines) if entry["pid"] == pid]
+    sources = {(entry["logger"], entry["level"]) for entry in entries}
+    assert {("pricebook.champion", "ERROR"), ("bentoml.serve", "INFO")} <= sources
+    assert "[entry_service" not in service.log.read_text()
 
 
 def test_a_bento_serves_the_bundle_it_was_built_from(tmp_path_factory):

@@ -150,24 +150,21 @@ class Champion:
             return False
         if folder.replaced():  # the files may be of two bundles
             return False
-        self.in_service, self.problem = self._offers(bundle), ""
+        why = self._why_list_price(bundle)
+        self.in_service, self.problem = Offers(bundle, self._latest_values, why), ""
         tune_process()
         self._on_swap("served")
-        log.info("Serving %s from %s.", _described(bundle), folder.path)
+        versions = {name: model.version for name, model in bundle.manifest.models.items()}
+        contents = f"list prices, because {why}," if why else versions
+        log.info("Serving %s of %s from %s.", contents, bundle.manifest.as_of, folder.path)
         return True
 
-    def _offers(self, bundle: Bundle) -> Offers:
-        why = bundle.manifest.why
-        if not bundle.manifest.models and self._champion.stamp() is not None:
-            why = "the champion cannot be served"
-        return Offers(bundle, self._latest_values, why)
-
-
-def _described(bundle: Bundle) -> str:
-    """The contents of a bundle, for the log."""
-    manifest = bundle.manifest
-    versions = {name: model.version for name, model in manifest.models.items()}
-    return f"{versions or f'list prices ({manifest.why})'} of {manifest.as_of}"
+    def _why_list_price(self, bundle: Bundle) -> str:
+        """Why every price of this bundle is the list price; empty if it has models."""
+        if bundle.manifest.models:
+            return ""
+        unusable = self._champion.stamp() is not None
+        return "the champion cannot be served" if unusable else bundle.manifest.why
 
 
 def tune_process() -> None:
