@@ -1,4 +1,8 @@
-"""The bundle: everything the price service needs to quote with a pair of models, in one folder."""
+"""The bundle: everything the price service needs to quote, in one folder.
+
+With a pair of models it is written when the pair is promoted. Without models it is the price list,
+from which the service quotes list prices until there is a champion.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.evaluation.panel import read_features
 from pricebook.config import Params, Settings
-from pricebook.files import write_json
+from pricebook.errors import DamagedFile
+from pricebook.files import atomic_dir, read_json, write_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,20 +55,49 @@ def write_bundle(
         forecast = saved.forecasts(pair["demand"], task).next_horizon
     book.to_parquet(folder / "price_book.parquet")
     forecast.to_parquet(folder / "forecast.parquet")
-    _write_description(folder, verdict, params)
+    models = {name: {"version": version} for name, version in verdict["challenger"].items()}
+    about = {"models": models, "as_of": verdict["as_of"], "horizon": params.train.horizon}
+    _write_description(folder, verdict["id"], about, params)
 
 
-def _write_description(folder: Path, verdict: Mapping[str, Any], params: Params) -> None:
+def write_price_list(as_of: date, params: Params, settings: Settings) -> None:
+    """Write the price list: the price book and the limits, without models.
+
+    It also holds why there is no champion: none was promoted, or the gate refused the first pair.
+
+    Raises:
+        EmptyHistory: the home has no features.
+    """
+    book = read_features("price_book", settings)
+    about = {"models": {}, "as_of": str(as_of), "horizon": 0, "why": _why_no_champion(settings)}
+    with atomic_dir(settings.price_list) as folder:
+        book.assign(cannibalised=0.0).to_parquet(folder / "price_book.parquet")
+        _write_description(folder, "price_list", about, params)
+
+
+def _why_no_champion(settings: Settings) -> str:
+    """Why a service without a champion has none, from the last verdict."""
+    try:
+        verdict = read_json(settings.report("gate"))
+    except (FileNotFoundError, DamagedFile):
+        verdict = {"passed": True}
+    if verdict["passed"] or verdict["champion"]:
+        return "no champion has been promoted"
+    failed = ", ".join(refusal.split(":")[0] for refusal in verdict["refusals"])
+    return f"the gate refused the first models ({failed})"
+
+
+def _write_description(
+    folder: Path, built_from: str, about: Mapping[str, Any], params: Params
+) -> None:
     description = {
-        "models": {name: {"version": version} for name, version in verdict["challenger"].items()},
-        "as_of": verdict["as_of"],
+        **about,
         "currency": params.shop.currency,
         "minor_digits": params.shop.minor_digits,
         "grain": params.shop.grain,
-        "horizon": params.train.horizon,
         "quote": params.quote.model_dump(mode="json"),
     }
-    description["built_from"] = f"{verdict['id']}_{_digest(folder, description)}"
+    description["built_from"] = f"{built_from}_{_digest(folder, description)}"
     write_json(folder / "bundle.json", description)
 
 

@@ -7,6 +7,7 @@ replaced at once, so a reader never sees a mix of two runs.
 from __future__ import annotations
 
 import logging
+import math
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from pricebook.features import Calendar, Tables
 
 log = logging.getLogger("pricebook.featurize")
+
+MIN_PERIODS, MIN_SHARE = 40, 0.75  # with sales, that a modelled series needs; of all periods
 
 # What a shop loses without an optional table or column; logged as a warning.
 WITHOUT_TABLE = {
@@ -223,19 +226,42 @@ def _calendar(trading: ir.Table, params: Params, as_of: date) -> Calendar:
 
 
 def _series(con: Backend, sales: ir.Table, calendar: Calendar, params: Params) -> ir.Table:
-    from pricebook.features import modelled_series
+    from pricebook.features import modelled_series, most_periods
 
-    enough = params.featurize.min_periods
+    periods, most = len(calendar.periods), int(most_periods(sales, calendar).execute() or 0)
+    enough = params.featurize.min_periods or _enough_periods(periods, most)
     series = _compute(con, "series", modelled_series(sales, calendar, enough))
     count = _count(series)
     if not count:
         skus = int(sales.sku.nunique().execute())
+        advice = f"lower featurize.min_periods to {most} or less" if most else "none has any"
         raise EmptyHistory(
-            f"No sku has sales in {enough} of the {len(calendar.periods)} whole periods; "
-            f"lower featurize.min_periods. Received: sales of {skus:,} skus"
+            f"No sku has sales in {enough} of the {periods} whole periods; {advice}. "
+            f"Received: sales of {skus:,} skus"
         )
     log.info("%s series are modelled: steady (%d periods) or seasonal.", f"{count:,}", enough)
     return series
+
+
+def _enough_periods(periods: int, most: int) -> int:
+    """The periods with sales that a modelled series needs, where params do not say.
+
+    It is `MIN_PERIODS`, lowered for a shop with a shorter history.
+
+    Args:
+        periods: whole periods of the shop.
+        most: the periods with sales of the series that has most of them.
+    """
+    enough = max(1, min(MIN_PERIODS, math.ceil(MIN_SHARE * periods), most))
+    if enough < MIN_PERIODS:
+        log.warning(
+            "A short history (%d periods): a series is modelled with sales in %d of them instead "
+            "of %d. featurize.min_periods sets another number.",
+            periods,
+            enough,
+            MIN_PERIODS,
+        )
+    return enough
 
 
 def _count(table: ir.Table) -> int:

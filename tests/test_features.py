@@ -499,9 +499,20 @@ def test_a_cutoff_before_the_data_is_an_error(build):
         build(every_day(), as_of=date(2020, 1, 1))
 
 
-def test_no_series_with_enough_periods_is_an_error_that_names_the_setting(build):
-    with pytest.raises(EmptyHistory, match=r"lower featurize.min_periods. Received: sales of 1 sk"):
+def test_no_series_with_enough_periods_is_an_error_that_names_a_value_that_works(build):
+    with pytest.raises(EmptyHistory, match=r"min_periods to 8 or less. Received: sales of 1 sku"):
         build(every_day(), params(min_periods=9))
+    assert len(build(every_day(), params(min_periods=8))["sku"])
+
+
+def test_a_short_history_is_modelled_with_a_warning_unless_params_set_the_periods(build, caplog):
+    assert len(build(every_day(), params(min_periods=None))["sku"])
+    assert "modelled with sales in 6 of them instead of 40" in caplog.text
+
+
+def test_without_a_sale_in_any_whole_period_the_error_says_so(build):
+    with pytest.raises(EmptyHistory, match="in 1 of the 8 whole periods; none has any"):
+        build(every_day(quantity=-1), params(min_periods=None, allow_returns=True))
 
 
 def test_pricing_by_zone_without_zones_is_an_error(build):

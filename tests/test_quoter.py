@@ -70,7 +70,7 @@ class Worker:
         shoppers.probe()  # the first look-up opens the store, which exceeds the deadline of a quote
         values = self.live.windows.values
         self.quoter = Quoter(
-            Champion(settings.bundle, values),
+            Champion(settings.bundle, values, price_list=settings.price_list),
             Champion(settings.challenger, values, unload_when_removed=True),
             shoppers,
             arguments.pop("quote_log", self.quote_log),

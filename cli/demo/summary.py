@@ -12,9 +12,10 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.demo.progress import Step
-from cli.verdicts import verdict_table
+from cli.verdicts import next_steps, verdict_table
 from pricebook.config import Settings
 from pricebook.files import read_json
+from pricebook.verdict import after_refusal
 
 ALERTS_SHOWN = 15
 
@@ -50,21 +51,25 @@ def print_summary(
     settings: Settings,
     steps: Iterable[Step],
     samples: Sequence[SampleQuote],
-    forecast: Mapping[str, Any],
+    forecast: Mapping[str, Any] | None,
 ) -> None:
-    """Print all sections of the summary."""
-    bundle = read_json(settings.bundle / "bundle.json")
+    """Print all sections of the summary. Without a champion there is no forecast."""
+    folder = settings.price_list if forecast is None else settings.bundle
+    bundle, verdict = read_json(folder / "bundle.json"), _report("gate", settings)
     money = Money(bundle["currency"], bundle["minor_digits"])
-    for section in (
+    sections = (
         rows(_report("ingest", settings), _report("validate", settings)),
         alerts(settings),
         models(_report("train-demand", settings), _report("train-response", settings)),
-        verdict_table(_report("gate", settings)),
-        prices(_report("gate", settings), read_json(settings.state / "frontier" / "frontier.json")),
+        verdict_table(verdict),
+        *next_steps(verdict),
+        after_refusal(verdict),
+        None if forecast is None else prices(verdict, _frontier(settings)),
         quotes(samples, money),
-        outlook(forecast, money),
+        None if forecast is None else outlook(forecast, money),
         timings(steps),
-    ):
+    )
+    for section in filter(None, sections):
         console.print()
         console.print(section)
 
@@ -195,6 +200,10 @@ def _table(title: str, *columns: str) -> Table:
         is_right = column.startswith(">")
         table.add_column(column.removeprefix(">"), justify="right" if is_right else "left")
     return table
+
+
+def _frontier(settings: Settings) -> Any:
+    return read_json(settings.state / "frontier" / "frontier.json")
 
 
 def _report(stage: str, settings: Settings) -> Any:

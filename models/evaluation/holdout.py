@@ -65,12 +65,20 @@ def hold_out(panel: pd.DataFrame, horizon: int) -> Holdout:
     periods = np.sort(panel["period"].unique())
     if len(periods) <= 2 * horizon:
         raise EmptyHistory(
-            f"train.horizon holds out {horizon} periods and needs as many again before them. "
-            f"Received: {len(periods)} periods"
+            f"train.horizon holds out {horizon} periods and needs more than that before them. "
+            f"{_shorter(len(periods))}. Received: {len(periods)} periods"
         )
     is_history = panel["period"] < periods[-horizon]
     return Holdout(
         panel[is_history].reset_index(drop=True), panel[~is_history].reset_index(drop=True)
+    )
+
+
+def _shorter(periods: int) -> str:
+    """The advice for a history that is too short for the horizon."""
+    longest = (periods - 2) // 2  # the demand model also needs two periods before its first target
+    return (
+        f"Set it to {longest} or less" if longest > 0 else "Wait for at least 4 periods of orders"
     )
 
 

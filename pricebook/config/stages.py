@@ -50,8 +50,10 @@ class Validate(Section):
 class Featurize(Section):
     """Which series are modelled, and the resources of DuckDB."""
 
-    min_periods: Annotated[int, Field(ge=1)] = Field(
-        40, description="a series with fewer periods with sales is not modelled"
+    min_periods: Annotated[int, Field(ge=1)] | None = Field(
+        None,
+        description="a series with fewer periods with sales is not modelled; null: 40, or three "
+        "quarters of a shorter history",
     )
     memory_limit: str = "1500MB"
     threads: Annotated[int, Field(ge=1)] = 2

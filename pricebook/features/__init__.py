@@ -30,6 +30,7 @@ from pricebook.features.inputs import (
 )
 from pricebook.features.series import (
     modelled_series,
+    most_periods,
     net_returns,
     panel,
     period_sales,
@@ -55,6 +56,7 @@ __all__ = [
     "halved_by",
     "learn_segments",
     "modelled_series",
+    "most_periods",
     "net_returns",
     "order_lines",
     "panel",

@@ -22,7 +22,8 @@ from pricebook.pricing.guardrails import Reason
 
 EVERYONE = "everyone"
 DEFAULT_ARM = Arm()
-UNDECIDED = frozenset({"online_store", "no_model", "kill_switch"})  # rules of `list_offers`
+# Rules of `list_offers`.
+UNDECIDED = frozenset({"online_store", "no_model", "no_champion", "kill_switch"})
 # The text that the New York Algorithmic Pricing Disclosure Act requires (Gen. Bus. Law § 349-a).
 DISCLOSURE = "THIS PRICE WAS SET BY AN ALGORITHM USING YOUR PERSONAL DATA"
 

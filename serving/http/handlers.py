@@ -89,7 +89,9 @@ class Handlers:
         live.start()
         champion = partial(Champion, latest_values=live.windows.values, on_swap=metrics.add_swap)
         quoter = Quoter(
-            champion=champion(settings.bundle, packed_bundle=packed_bundle),
+            champion=champion(
+                settings.bundle, packed_bundle=packed_bundle, price_list=settings.price_list
+            ),
             challenger=champion(settings.challenger, unload_when_removed=True),
             shoppers=shoppers,
             quote_log=quote_log,

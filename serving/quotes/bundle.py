@@ -1,4 +1,6 @@
-"""The champion as one folder: price book, response model, forecast and the shop's limits.
+"""A bundle, one folder: price book, response model, forecast and the shop's limits.
+
+The price list is a bundle without models; every price of it is the list price.
 
 A loaded bundle never changes. The service replaces it as a whole, so no quote mixes two bundles.
 """
@@ -28,13 +30,8 @@ from pricebook.money import Floats
 from pricebook.pricing.decision import Listings
 from pricebook.pricing.quote import EVERYONE, Terms, offers
 
-FILES = (
-    "bundle.json",
-    "price_book.parquet",
-    "forecast.parquet",
-    "response.tflite",
-    "response.json",
-)
+FILES = ("bundle.json", "price_book.parquet")
+MODEL_FILES = ("forecast.parquet", "response.tflite", "response.json")
 GOLDEN_QUOTES = 64  # listings that are quoted to check a bundle before it serves
 MONEY_COLUMNS = (
     "reference_price",
@@ -63,13 +60,14 @@ class Manifest(BaseModel):
     """The contents of bundle.json.
 
     Attributes:
-        models: the demand and the response model, by these names.
+        models: the demand and the response model, by these names; empty in the price list.
         as_of: the cut-off of the data.
         minor_digits: decimal digits of the currency, 2 for USD.
         grain: the length of a period: day, week or month.
         horizon: periods that the forecast covers.
         limits: the shop's limits for quotes (`quote` in params).
         built_from: the verdict that promoted the models.
+        why: in the price list, why there is no champion.
     """
 
     model_config = ConfigDict(coerce_numbers_to_str=True, frozen=True)
@@ -82,6 +80,13 @@ class Manifest(BaseModel):
     horizon: int
     limits: Limits = Field(alias="quote")
     built_from: str
+    why: str = ""
+
+    @property
+    def pricing_model(self) -> tuple[str, str]:
+        """Name and version of the model that decides prices; ("none", "0") in the price list."""
+        model = self.models.get("response")
+        return ("none", "0") if model is None else ("response", model.version)
 
 
 @dataclass(frozen=True)
@@ -97,6 +102,9 @@ class Forecasts:
     columns: dict[str, list[Any]]
 
 
+NO_FORECASTS = Forecasts({}, {})
+
+
 @dataclass(frozen=True)
 class Bundle:
     """A loaded bundle.
@@ -105,6 +113,7 @@ class Bundle:
         listings: the price book.
         labels: department, category and product type of each row of the price book.
         rows: the row number of each sku and zone.
+        runtime: the response model; None in the price list.
     """
 
     manifest: Manifest
@@ -112,7 +121,7 @@ class Bundle:
     labels: dict[str, list[str]]
     rows: dict[Key, int]
     forecasts: Forecasts
-    runtime: ResponseRuntime
+    runtime: ResponseRuntime | None
 
     def row(self, sku: str, zone: str | None) -> int | None:
         """The row number of a sku in a zone; None if it is not listed.
@@ -151,7 +160,12 @@ class Bundle:
         """Demand relative to demand at the reference price; a `DemandRatio`.
 
         `ratios` are prices divided by the reference price, of shape (n, k), like the result.
+
+        Raises:
+            ServiceError: the bundle has no response model.
         """
+        if self.runtime is None:
+            raise ServiceError(f"There is no response model. Received: {self.manifest.built_from}")
         keys = zip(listings.sku, listings.zone, segments, strict=True)
         return self.runtime.demand_ratio([self.series(*key) for key in keys], ratios)
 
@@ -162,15 +176,17 @@ def load(folder: Path) -> Bundle:
     Raises:
         ServiceError: a file is missing or unreadable, or a list price is not above zero.
     """
-    for name in FILES:
-        if not (folder / name).is_file():
-            raise ServiceError(f"The bundle lacks {name}. Received: {folder}")
+    _check_files(folder, FILES)
     try:
         manifest = Manifest.model_validate(json.loads((folder / "bundle.json").read_text()))
+    except (ValueError, OSError) as error:
+        raise ServiceError(f"bundle.json cannot be read: {error}. Received: {folder}") from error
+    if manifest.models:
+        _check_files(folder, MODEL_FILES)
+    try:
         book = _read(folder / "price_book.parquet", COLUMNS, NEWER_COLUMNS)
-        forecasts = _forecasts(_read(folder / "forecast.parquet"))
-        runtime = ResponseRuntime.load(folder)
         listings = _listings(book)
+        forecasts, runtime = _models(folder) if manifest.models else (NO_FORECASTS, None)
     except (PricebookError, ValueError, KeyError, OSError, RuntimeError) as error:
         raise ServiceError(f"The bundle cannot be read: {error}. Received: {folder}") from error
     if (listings.list_price <= 0).any():
@@ -180,6 +196,16 @@ def load(folder: Path) -> Bundle:
     labels = {name: _strings(book[name]) for name in LABELS}
     rows = {key: row for row, key in enumerate(zip(listings.sku, listings.zone, strict=True))}
     return Bundle(manifest, listings, labels, rows, forecasts, runtime)
+
+
+def _check_files(folder: Path, names: Sequence[str]) -> None:
+    for name in names:
+        if not (folder / name).is_file():
+            raise ServiceError(f"The bundle lacks {name}. Received: {folder}")
+
+
+def _models(folder: Path) -> tuple[Forecasts, ResponseRuntime]:
+    return _forecasts(_read(folder / "forecast.parquet")), ResponseRuntime.load(folder)
 
 
 def _read(
@@ -230,7 +256,7 @@ def check(bundle: Bundle) -> None:
             not a number, or a price is not a rung between floor and list price.
     """
     modelled = np.flatnonzero(bundle.listings.modelled)
-    if modelled.size:
+    if modelled.size and bundle.manifest.models:
         evenly = np.unique(np.linspace(0, modelled.size - 1, GOLDEN_QUOTES).astype(int))
         sample = bundle.listings.take(modelled[evenly])
         _check_demand(bundle, sample)

@@ -84,11 +84,16 @@ NOT_CACHED: Any = (None, None)
 class Offers:
     """The offers of one bundle. A new bundle gets a new object, so no quote mixes two bundles.
 
+    Of the price list every offer is the list price, and `why_list_price` says why; it is empty for
+    a champion.
+
     Only the event loop's thread uses the cache, so it needs no lock.
     """
 
-    def __init__(self, bundle: Bundle, latest_values: LatestValues) -> None:
-        self.bundle = bundle
+    def __init__(
+        self, bundle: Bundle, latest_values: LatestValues, why_list_price: str = ""
+    ) -> None:
+        self.bundle, self.why_list_price = bundle, why_list_price
         self._latest_values = latest_values
         # With each offer the version of the latest values that it was decided from.
         self._cache = OrderedDict[Key, tuple[int, RenderedOffer]]()
@@ -159,12 +164,13 @@ class Offers:
 
     def _render(self, offer: Offer, terms: Terms, features: dict[str, Any]) -> RenderedOffer:
         manifest = self.bundle.manifest
+        model_name, model_version = manifest.pricing_model
         public = {n: getattr(offer, n) for n in offer.__slots__ if n not in PRIVATE_FIELDS}
         public |= {
-            "discount_from": offer.discount_from,
+            "discount_from": None if self.why_list_price else offer.discount_from,
             "currency": manifest.currency,
-            "model_name": "response",
-            "model_version": manifest.models["response"].version,
+            "model_name": model_name,
+            "model_version": model_version,
         }
         logged = {
             "choice": offer.choice,

@@ -68,7 +68,7 @@ class Quoter:
         until it expires.
 
         Raises:
-            RequestError: there is no champion (503), a sku is not listed (404), or there are too
+            RequestError: there is no price book (503), a sku is not listed (404), or there are too
                 many requests (413). No quote is issued then.
         """
         offers, now, stop_reason = self.champion.offers, self.clock(), self.kill_switch()
@@ -125,6 +125,8 @@ class Quoter:
         bundle, terms = offers.bundle, self._terms(offers.bundle, batch)
         if stop_reason is not None:
             rendered = offers.at_list_price(batch.rows, terms, "kill_switch", stop_reason)
+        elif offers.why_list_price:
+            rendered = offers.at_list_price(batch.rows, terms, "no_champion", offers.why_list_price)
         elif store_problem:
             rendered = offers.at_list_price(batch.rows, terms, "online_store", store_problem)
         else:
