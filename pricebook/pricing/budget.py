@@ -122,6 +122,11 @@ class OfferAccount:
             day.value += issued.value
             _add_discount(day, issued)
 
+    def add_value(self, day: date, value: int) -> None:
+        """Count the value of public offers of this worker to named shoppers."""
+        with self._lock:
+            self._day(day).value += value
+
     def restore(self, issued: Issued, label: str) -> None:
         """Count a quote in the log if it concerns this worker's part.
 
