@@ -91,7 +91,12 @@ def _about(folder, version):
         "minor_digits": 2,
         "grain": "week",
         "horizon": 3,
-        "quote": {"max_batch": 50, "max_step": 0.5, "min_margin": 0.05},
+        "quote": {
+            "max_batch": 50,
+            "max_step": 0.5,
+            "min_margin": 0.05,
+            "personal": {"budget": 0.5},
+        },
         "built_from": "verdict-1",
     }
     (folder / "bundle.json").write_text(json.dumps(about))

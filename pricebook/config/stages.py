@@ -6,6 +6,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from pricebook.config.personal import Personal
 from pricebook.config.section import Section, Severity, Share
 
 OBJECTIVES = ("calibrated", "profit", "volume", "revenue")
@@ -131,6 +132,9 @@ class Experiment(Section):
     control: Share = Field(0.0, description="pays the list price, as a baseline")
     canary: Share = Field(0.0, description="gets the challenger's prices, if there is a challenger")
     explore: Share = Field(0.0, description="gets a random rung near the best one, to learn from")
+    public: Share = Field(
+        0.0, description="gets no personal offer, to measure what personal offers earn"
+    )
     shadow: bool = Field(
         False, description="whether the challenger also prices every quote, for the log only"
     )
@@ -145,13 +149,13 @@ class Experiment(Section):
     @property
     def splits(self) -> bool:
         """Whether any shopper is in an arm other than the champion's."""
-        return self.control + self.canary + self.explore > 0
+        return self.control + self.canary + self.explore + self.public > 0
 
     @model_validator(mode="after")
     def _shares_fit(self) -> Self:
-        total = self.control + self.canary + self.explore
+        total = self.control + self.canary + self.explore + self.public
         if total > 1:
-            raise ValueError(f"control, canary and explore exceed 1, received: {total}")
+            raise ValueError(f"control, canary, explore and public exceed 1, received: {total}")
         return self
 
 
@@ -172,3 +176,4 @@ class Quote(Section):
     consent_default: bool = False
     max_batch: Annotated[int, Field(ge=1)] = 1000
     experiment: Experiment = Experiment()
+    personal: Personal = Personal()

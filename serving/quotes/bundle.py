@@ -42,6 +42,7 @@ MONEY_COLUMNS = (
     "lowest_30d",
 )
 NEWER_COLUMNS = ("long_run", "public_price")  # bundles of earlier versions lack them
+HOURS_OF_GRAIN = {"day": 24, "week": 168, "month": 730}
 LABELS = ("department", "category", "product_type")
 COLUMNS = ("sku", "zone", "list_price", "cost_assumed", "modelled", *MONEY_COLUMNS, *LABELS)
 
@@ -140,6 +141,17 @@ class Bundle:
     def has_one_zone(self) -> bool:
         """Whether the shop has the same prices in all zones."""
         return set(self.listings.zone.tolist()) <= {ALL_ZONES}
+
+    @cached_property
+    def hourly_revenue(self) -> int:
+        """Revenue per hour that the first forecast period expects, in minor units."""
+        columns = self.forecasts.columns
+        first = [steps[0] for steps in self.forecasts.rows.values()]
+        revenue = [
+            (columns["mean"][row] or 0.0) * (columns["reference_price"][row] or 0.0)
+            for row in first
+        ]
+        return int(np.nansum(revenue) / HOURS_OF_GRAIN[self.manifest.grain])
 
     def zones(self, sku: str) -> list[str]:
         """The zones in which a sku is listed, sorted."""

@@ -19,6 +19,7 @@ from pydantic_core import to_json
 
 from pricebook.latest_values import LatestValues
 from pricebook.pricing.decision import Listings
+from pricebook.pricing.personal import Expectation
 from pricebook.pricing.quote import UNDECIDED, Offer, Terms, list_offers, offers
 from serving.quotes.bundle import Bundle
 from serving.quotes.signing import canonical_offer
@@ -26,7 +27,9 @@ from serving.quotes.signing import canonical_offer
 log = logging.getLogger("pricebook.offers")
 
 MAX_OFFERS = 32_768  # cached
-PRIVATE_FIELDS = frozenset({"floor", "choice"})  # fields of an offer that replies do not have
+PRIVATE_FIELDS = frozenset(
+    {"floor", "choice", "expectation"}
+)  # fields of an offer that replies do not have
 FALLBACKS = UNDECIDED | {"no_answer"}  # rules of offers at list price because something failed
 # They limit no price.
 INFORMATIVE_RULES = frozenset({"cost", "long_run", "public_offer", "personal", "model"})
@@ -53,6 +56,7 @@ class RenderedOffer:
         public_json: the fields of the reply, without braces.
         signed_json: the values among them that are signed, without brackets.
         log_json: the additional text of a line of the quote log.
+        expectation: what a personal offer is expected to earn; None for a public one.
     """
 
     price: int
@@ -61,10 +65,15 @@ class RenderedOffer:
     public_json: bytes
     signed_json: bytes
     log_json: bytes = b""
+    expectation: Expectation | None = None
 
     @classmethod
     def from_fields(
-        cls, fields: Mapping[str, Any], rules: Sequence[str], log_json: bytes = b""
+        cls,
+        fields: Mapping[str, Any],
+        rules: Sequence[str],
+        log_json: bytes = b"",
+        expectation: Expectation | None = None,
     ) -> RenderedOffer:
         """Render the public fields of an offer. `rules` are those of its reasons."""
         return cls(
@@ -74,6 +83,7 @@ class RenderedOffer:
             _json_fields(fields),
             canonical_offer(fields),
             log_json,
+            expectation,
         )
 
 
@@ -174,6 +184,7 @@ class Offers:
         }
         logged = {
             "choice": offer.choice,
+            "personal": offer.expectation and offer.expectation._asdict(),
             "terms": _log_terms(terms),
             "features": features,
             "verdict": manifest.built_from,
@@ -182,7 +193,7 @@ class Offers:
         # other fields follow it in the log line.
         log_json = b'"floor":%b},%b' % (to_json(offer.floor), _json_fields(logged))
         rules = [reason.rule for reason in offer.reasons]
-        return RenderedOffer.from_fields(public, rules, log_json)
+        return RenderedOffer.from_fields(public, rules, log_json, offer.expectation)
 
 
 def _log_terms(terms: Terms) -> dict[str, Any]:
@@ -192,6 +203,8 @@ def _log_terms(terms: Terms) -> dict[str, Any]:
         "arm": terms.arm.name,
         "share": terms.arm.share,
         "draw": terms.arm.draw,
+        "purpose": terms.purpose,
+        "withheld": terms.withheld,
     }
 
 
