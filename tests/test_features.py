@@ -317,7 +317,7 @@ def test_stock_and_competitor_prices_are_the_last_observed(build):
 def test_absent_tables_and_columns_are_logged_with_their_effect(build, caplog):
     with caplog.at_level(logging.WARNING, "pricebook.featurize"):
         built = build([*every_day(), *milk_in(1, 2)])
-    assert "No promotions table: display, mailer and promotion are 0." in caplog.text
+    assert "No promotions table: display, mailer and promotion are 0, and deals" in caplog.text
     assert "Orders have no customer_id" in caplog.text
     assert built["shopper"].empty
     assert built["segment_period"].empty
