@@ -25,7 +25,7 @@ def down() -> None:
 
 
 def status() -> None:
-    """Print which servers of this home run, and where."""
+    """Print which servers of this home run, where, and which prices are quoted."""
     from cli.servers import status
 
     status(Settings())
