@@ -9,7 +9,7 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime, time, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from pricebook.errors import PricebookError, ServiceError
 from pricebook.events import ALL_ZONES
 from pricebook.money import Floats
 from pricebook.pricing.decision import Listings
+from pricebook.pricing.prior_price import PriceHistory, Rules
 from pricebook.pricing.quote import EVERYONE, Terms, offers
 
 FILES = (
@@ -45,6 +46,8 @@ MONEY_COLUMNS = (
     "lowest_30d",
 )
 NEWER_COLUMNS = ("long_run", "public_price")  # bundles of earlier versions lack them
+SOLD_SINCE = "sold_since"  # bundles of earlier versions lack it, too
+LONG_AGO = date(1970, 1, 1)
 LABELS = ("department", "category", "product_type")
 COLUMNS = ("sku", "zone", "list_price", "cost_assumed", "modelled", *MONEY_COLUMNS, *LABELS)
 
@@ -105,6 +108,7 @@ class Bundle:
         listings: the price book.
         labels: department, category and product type of each row of the price book.
         rows: the row number of each sku and zone.
+        sold_since: the first day each row was on the market; None if it was not at the cut-off.
     """
 
     manifest: Manifest
@@ -113,6 +117,7 @@ class Bundle:
     rows: dict[Key, int]
     forecasts: Forecasts
     runtime: ResponseRuntime
+    sold_since: list[date | None]
 
     def row(self, sku: str, zone: str | None) -> int | None:
         """The row number of a sku in a zone; None if it is not listed.
@@ -135,6 +140,23 @@ class Bundle:
     def zones(self, sku: str) -> list[str]:
         """The zones in which a sku is listed, sorted."""
         return sorted(self.listings.zone[self.listings.sku == sku].tolist())
+
+    def earlier_prices(self, row: int) -> PriceHistory | None:
+        """The public prices of a row before its first quote; None if it was not on the market.
+
+        They are the lowest price of the 30 days before the cut-off, or the list price if that is
+        lower. The row is on the market from the end of its first day.
+        """
+        first, lowest = self.sold_since[row], _lowest_price(self.listings, row)
+        if first is None or lowest is None:
+            return None
+        since = datetime.combine(first, time.min, UTC) + timedelta(days=1)
+        return PriceHistory.starting(lowest, since)
+
+    def discount_rules(self, row: int) -> Rules | None:
+        """The rules of the prior price for a row; None if no discount may be announced."""
+        labels = self.labels["department"][row], self.labels["category"][row]
+        return Rules.from_limits(self.manifest.limits, *labels)
 
     def series(self, sku: str, zone: str, segment: str) -> Series:
         """The input of the response model for a listed sku.
@@ -167,7 +189,7 @@ def load(folder: Path) -> Bundle:
             raise ServiceError(f"The bundle lacks {name}. Received: {folder}")
     try:
         manifest = Manifest.model_validate(json.loads((folder / "bundle.json").read_text()))
-        book = _read(folder / "price_book.parquet", COLUMNS, NEWER_COLUMNS)
+        book = _read(folder / "price_book.parquet", COLUMNS, (*NEWER_COLUMNS, SOLD_SINCE))
         forecasts = _forecasts(_read(folder / "forecast.parquet"))
         runtime = ResponseRuntime.load(folder)
         listings = _listings(book)
@@ -179,7 +201,7 @@ def load(folder: Path) -> Bundle:
     pa.default_memory_pool().release_unused()  # return the memory of the tables to the system
     labels = {name: _strings(book[name]) for name in LABELS}
     rows = {key: row for row, key in enumerate(zip(listings.sku, listings.zone, strict=True))}
-    return Bundle(manifest, listings, labels, rows, forecasts, runtime)
+    return Bundle(manifest, listings, labels, rows, forecasts, runtime, _sold_since(book))
 
 
 def _read(
@@ -207,6 +229,20 @@ def _floats(column: pa.ChunkedArray) -> Floats:
     """A numeric column; null becomes NaN."""
     filled = column.cast(pa.float64()).fill_null(float("nan"))
     return np.asarray(filled.to_numpy(), dtype=np.float64)
+
+
+def _sold_since(book: pa.Table) -> list[date | None]:
+    """The first day of each row on the market. Without the column all are there for long."""
+    if SOLD_SINCE not in book.column_names:
+        return [LONG_AGO] * book.num_rows
+    return list(book[SOLD_SINCE].cast(pa.date32()).to_pylist())
+
+
+def _lowest_price(listings: Listings, row: int) -> int | None:
+    """The lower of `lowest_30d` and the list price; None if `lowest_30d` is not known."""
+    if listings.lowest_30d is None or np.isnan(lowest := listings.lowest_30d[row]):
+        return None
+    return min(int(lowest), int(listings.list_price[row]))
 
 
 def _strings(column: pa.ChunkedArray) -> list[str]:

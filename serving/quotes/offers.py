@@ -11,6 +11,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -18,9 +19,12 @@ import numpy as np
 from pydantic_core import to_json
 
 from pricebook.latest_values import LatestValues
+from pricebook.pricing.arms import CHAMPION
 from pricebook.pricing.decision import Listings
+from pricebook.pricing.prior_price import prior_price
 from pricebook.pricing.quote import UNDECIDED, Offer, Terms, list_offers, offers
 from serving.quotes.bundle import Bundle
+from serving.quotes.public_prices import PublicPrices
 from serving.quotes.signing import canonical_offer
 
 log = logging.getLogger("pricebook.offers")
@@ -78,6 +82,7 @@ class RenderedOffer:
 
 
 Key = tuple[int, Terms]  # row of the price book, terms
+Version = tuple[int, int]  # of the latest stock and competitor prices, and of the public prices
 NOT_CACHED: Any = (None, None)
 
 
@@ -87,13 +92,21 @@ class Offers:
     Only the event loop's thread uses the cache, so it needs no lock.
     """
 
-    def __init__(self, bundle: Bundle, latest_values: LatestValues) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        latest_values: LatestValues,
+        public_prices: PublicPrices | None = None,
+    ) -> None:
         self.bundle = bundle
         self._latest_values = latest_values
-        # With each offer the version of the latest values that it was decided from.
-        self._cache = OrderedDict[Key, tuple[int, RenderedOffer]]()
+        self.public_prices = PublicPrices() if public_prices is None else public_prices
+        # With each offer the version of the values that it was decided from.
+        self._cache = OrderedDict[Key, tuple[Version, RenderedOffer]]()
 
-    def get(self, rows: Sequence[int], terms: Sequence[Terms]) -> list[RenderedOffer]:
+    def get(
+        self, rows: Sequence[int], terms: Sequence[Terms], now: datetime
+    ) -> list[RenderedOffer]:
         """The offer for each row of the price book on its terms.
 
         If the model fails, all of them are at list price.
@@ -109,35 +122,64 @@ class Offers:
         if not missing:
             return [offer for _, offer in cached]
         try:
-            decided = dict(zip(missing, self._decide(list(missing)), strict=True))
+            decided = dict(zip(missing, self._decide(list(missing), now), strict=True))
         except Exception:  # any error of the model: a shop never waits for it
             log.exception("The response model failed. List prices are quoted.")
-            return self.at_list_price(rows, terms, "no_model", "the model failed")
+            return self.at_list_price(keys, "no_model", "the model failed", now)
         self._add_to_cache(missing, decided)
         return [decided.get(key, offer) for key, (_, offer) in zip(keys, cached, strict=True)]
 
     def at_list_price(
-        self, rows: Sequence[int], terms: Sequence[Terms], rule: str, because: str
+        self, keys: Sequence[Key], rule: str, because: str, now: datetime
     ) -> list[RenderedOffer]:
         """Offers at the list price, all with the same reason."""
-        listings = self._listings(rows)
+        listings = self._listings([row for row, _ in keys])
+        terms = [terms for _, terms in keys]
         listed = list_offers(terms, listings, rule, f"{because}; the list price applies")
-        return list(map(self._render, listed, terms, feature_rows(listings)))
+        return self._with_prior_prices(keys, listed, listings, now)
 
-    def _version(self, row: int) -> int:
-        """The version of the latest stock and competitor prices of a row; 0 if there are none."""
-        return self._latest_values.version(*self.bundle.places[row])
+    def _version(self, row: int) -> Version:
+        place = self.bundle.places[row]
+        return self._latest_values.version(*place), self.public_prices.version(place)
 
-    def _decide(self, keys: Sequence[Key]) -> list[RenderedOffer]:
+    def _decide(self, keys: Sequence[Key], now: datetime) -> list[RenderedOffer]:
         listings = self._listings([row for row, _ in keys])
         terms = [terms for _, terms in keys]
         decided = offers(terms, listings, self.bundle.manifest.limits, self.bundle.demand)
-        return list(map(self._render, decided, terms, feature_rows(listings)))
+        return self._with_prior_prices(keys, decided, listings, now)
+
+    def _with_prior_prices(
+        self, keys: Sequence[Key], decided: Sequence[Offer], listings: Listings, now: datetime
+    ) -> list[RenderedOffer]:
+        """The offers with their prior prices, rendered.
+
+        A prior price is also logged as the feature `lowest_30d`, so that a past quote is decided
+        the same again.
+        """
+        pairs = zip(keys, decided, strict=True)
+        prior = [self._prior_price(row, offer, now) for (row, _), offer in pairs]
+        features = feature_rows(replace(listings, lowest_30d=np.array(prior, np.float64)))
+        return [
+            self._render(replace(offer, lowest_30d=lowest), terms, logged)
+            for (_, terms), offer, lowest, logged in zip(
+                keys, decided, prior, features, strict=True
+            )
+        ]
+
+    def _prior_price(self, row: int, offer: Offer, now: datetime) -> int | None:
+        """The prior price; None if the sku is new or its department announces no discounts."""
+        public = self.public_prices.get(self.bundle.places[row])
+        history = self.bundle.earlier_prices(row) if public is None else public.history
+        rules = self.bundle.discount_rules(row)
+        if history is None or rules is None:
+            return None
+        for_everyone = offer.arm == CHAMPION and not offer.personalised
+        return prior_price(history, now, offer.price, rules, for_everyone)
 
     def _listings(self, rows: Sequence[int]) -> Listings:
         """Rows of the price book, updated with the latest stock and competitor prices."""
         listings = self.bundle.listings.take(np.asarray(rows))
-        updated = [position for position, row in enumerate(rows) if self._version(row)]
+        updated = [position for position, row in enumerate(rows) if self._version(row)[0]]
         if not updated:
             return listings
         prices, stock = listings.competitor_price.copy(), np.full(len(rows), np.nan)
@@ -149,7 +191,9 @@ class Offers:
                 stock[position] = units
         return replace(listings, competitor_price=prices, on_hand=stock)
 
-    def _add_to_cache(self, versions: dict[Key, int], decided: dict[Key, RenderedOffer]) -> None:
+    def _add_to_cache(
+        self, versions: dict[Key, Version], decided: dict[Key, RenderedOffer]
+    ) -> None:
         for key, version in versions.items():
             _, terms = key
             if terms.arm.draw is None:  # each shopper of the exploration arm has another draw

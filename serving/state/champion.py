@@ -13,6 +13,7 @@ from pricebook.latest_values import LatestValues
 from serving.http.errors import RequestError
 from serving.quotes import bundle as bundles
 from serving.quotes.offers import Offers
+from serving.quotes.public_prices import PublicPrices
 
 log = logging.getLogger("pricebook.champion")
 
@@ -28,6 +29,9 @@ class Champion:
     service, and `problem` says why. With `unload_when_removed` the bundle is taken out of service
     when its folder is removed; a challenger is used like this.
 
+    `public_prices` are those of the home, for all its bundles. Without them each bundle keeps its own
+    in memory.
+
     `packed_bundle` is the folder of the bundle inside the Bento, used while no champion has been
     promoted in this home. `on_swap` is called with "served" or "refused".
     """
@@ -39,8 +43,10 @@ class Champion:
         packed_bundle: Path | None = None,
         on_swap: Callable[[str], None] = lambda outcome: None,
         unload_when_removed: bool = False,
+        public_prices: PublicPrices | None = None,
     ) -> None:
         self.folder, self._latest_values, self._on_swap = folder, latest_values, on_swap
+        self._public_prices = public_prices
         self._unload_when_removed = unload_when_removed
         self.problem = f"no champion has been promoted: there is no {folder / 'bundle.json'}"
         # Written by the background thread and read by requests. Each is one attribute that is
@@ -92,7 +98,7 @@ class Champion:
             # The folder was replaced while it was read, so the files may be of two bundles.
             self._stamp = None
             return False
-        self.in_service, self.problem = Offers(bundle, self._latest_values), ""
+        self.in_service, self.problem = Offers(bundle, self._latest_values, self._public_prices), ""
         tune_process()
         self._on_swap("served")
         versions = {name: model.version for name, model in bundle.manifest.models.items()}
