@@ -24,7 +24,7 @@ from pricebook.pricing.decision import Listings
 from pricebook.pricing.prior_price import prior_price
 from pricebook.pricing.quote import UNDECIDED, Offer, Terms, list_offers, offers
 from serving.quotes.bundle import Bundle
-from serving.quotes.public_prices import PublicPrices
+from serving.quotes.public_prices import PublicPrices, is_new
 from serving.quotes.signing import canonical_offer
 
 log = logging.getLogger("pricebook.offers")
@@ -57,6 +57,7 @@ class RenderedOffer:
         public_json: the fields of the reply, without braces.
         signed_json: the values among them that are signed, without brackets.
         log_json: the additional text of a line of the quote log.
+        new_price: whether a quote of it may change the public price.
     """
 
     price: int
@@ -65,10 +66,15 @@ class RenderedOffer:
     public_json: bytes
     signed_json: bytes
     log_json: bytes = b""
+    new_price: bool = False
 
     @classmethod
     def from_fields(
-        cls, fields: Mapping[str, Any], rules: Sequence[str], log_json: bytes = b""
+        cls,
+        fields: Mapping[str, Any],
+        rules: Sequence[str],
+        log_json: bytes = b"",
+        new_price: bool = False,
     ) -> RenderedOffer:
         """Render the public fields of an offer. `rules` are those of its reasons."""
         return cls(
@@ -78,6 +84,7 @@ class RenderedOffer:
             _json_fields(fields),
             canonical_offer(fields),
             log_json,
+            new_price,
         )
 
 
@@ -101,6 +108,7 @@ class Offers:
         self.bundle = bundle
         self._latest_values = latest_values
         self.public_prices = PublicPrices() if public_prices is None else public_prices
+        self._public_version = self.public_prices.versions.get
         # With each offer the version of the values that it was decided from.
         self._cache = OrderedDict[Key, tuple[Version, RenderedOffer]]()
 
@@ -140,7 +148,7 @@ class Offers:
 
     def _version(self, row: int) -> Version:
         place = self.bundle.places[row]
-        return self._latest_values.version(*place), self.public_prices.version(place)
+        return self._latest_values.version(*place), self._public_version(place, 0)
 
     def _decide(self, keys: Sequence[Key], now: datetime) -> list[RenderedOffer]:
         listings = self._listings([row for row, _ in keys])
@@ -220,7 +228,10 @@ class Offers:
         # other fields follow it in the log line.
         log_json = b'"floor":%b},%b' % (to_json(offer.floor), _json_fields(logged))
         rules = [reason.rule for reason in offer.reasons]
-        return RenderedOffer.from_fields(public, rules, log_json)
+        known = self.public_prices.get((offer.sku, offer.zone))
+        fallback = not FALLBACKS.isdisjoint(rules)
+        new_price = is_new(offer, known, fallback)
+        return RenderedOffer.from_fields(public, rules, log_json, new_price)
 
 
 def _log_terms(terms: Terms) -> dict[str, Any]:

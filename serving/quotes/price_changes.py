@@ -1,12 +1,11 @@
-"""Finds the public prices among new quotes that differ from the ones before."""
+"""Finds the quotes that change a public price."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ledger.public_prices import Change, PublicPrice
-from pricebook.events import Place
-from pricebook.pricing import prior_price
+from ledger.public_prices import Change
+from pricebook.pricing.arms import CHAMPION
 from serving.quotes.batch import Batch
 from serving.quotes.offers import FALLBACKS, Offers, RenderedOffer
 
@@ -17,33 +16,21 @@ def price_changes(offers: Offers, batch: Batch, quoted: Sequence[RenderedOffer])
     Args:
         quoted: the offer of each request of the batch.
     """
-    places, public_prices = offers.bundle.places, offers.public_prices
-    changes: dict[tuple[Place, int], Change] = {}
-    for position, (row, offer) in enumerate(zip(batch.rows, quoted, strict=True)):
-        public = public_prices.get(places[row])
-        if public is not None and public.price == offer.price and not public.fallback:
-            continue
-        anonymous = batch.requests[position].customer_id is None
-        if _differs(offer, public) and _counts(offer, public, anonymous):
-            earlier = offers.bundle.earlier_prices(row) if public is None else None
-            fallback = _is_fallback(offer)
-            change = Change(*places[row], offer.price, batch.now, fallback, earlier)
-            changes.setdefault((change.place, change.price), change)
-    return list(changes.values())
+    positions = [position for position, offer in enumerate(quoted) if offer.new_price]
+    changes = [
+        _change(offers, batch, position, quoted[position])
+        for position in positions
+        if quoted[position].labels.arm == CHAMPION or batch.requests[position].customer_id is None
+    ]
+    # A batch may quote the same price of a sku often.
+    return list({(change.place, change.price): change for change in changes}.values())
 
 
-def _differs(offer: RenderedOffer, public: PublicPrice | None) -> bool:
-    """Whether the price, or its being a fallback, is not what was recorded last."""
-    if public is None or public.price != offer.price:
-        return True
-    return public.fallback and not _is_fallback(offer)
-
-
-def _counts(offer: RenderedOffer, public: PublicPrice | None, anonymous: bool) -> bool:
-    personalised = offer.labels.outcome == "personal"
-    current = None if public is None else public.price
-    return prior_price.counts(offer.labels.arm, personalised, anonymous, offer.price, current)
-
-
-def _is_fallback(offer: RenderedOffer) -> bool:
-    return not FALLBACKS.isdisjoint(offer.labels.rules)
+def _change(offers: Offers, batch: Batch, position: int, offer: RenderedOffer) -> Change:
+    row = batch.rows[position]
+    place = offers.bundle.places[row]
+    earlier = None
+    if offers.public_prices.get(place) is None:
+        earlier = offers.bundle.earlier_prices(row)
+    fallback = not FALLBACKS.isdisjoint(offer.labels.rules)
+    return Change(*place, offer.price, batch.now, fallback, earlier)

@@ -12,6 +12,9 @@ from pathlib import Path
 from ledger import public_prices as record
 from ledger.public_prices import Change, PublicPrice
 from pricebook.events import Place
+from pricebook.pricing.arms import CHAMPION
+from pricebook.pricing.prior_price import counts
+from pricebook.pricing.quote import Offer
 from serving.state.daily_log import DailyLog
 
 log = logging.getLogger("pricebook.public_prices")
@@ -26,24 +29,23 @@ class PublicPrices:
     Args:
         folder: of the record (`ledger.public_prices`). None: nothing is written, which is for a
             quoter without a home.
+
+    Attributes:
+        versions: for each sku and zone a number that changes with its public prices. All numbers
+            come from one counter, so none is ever used twice.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
         self._log = None if folder is None else DailyLog(folder, record.STEM)
         self._through, prices = (None, {}) if folder is None else record.read_summary(folder)
         self._prices: record.PublicPrices = prices
-        # All versions come from one counter, so that none is ever used twice.
         self._counter = count(1)
-        self._versions: dict[Place, int] = {}
+        self.versions: dict[Place, int] = {}
         self._lock = threading.Lock()
 
     def get(self, place: Place) -> PublicPrice | None:
         """The public prices of a sku and zone; None if there was no quote."""
         return self._prices.get(place)
-
-    def version(self, place: Place) -> int:
-        """A number that changes whenever the public price of this sku and zone changes."""
-        return self._versions.get(place, 0)
 
     def add(self, changes: Sequence[Change], at: datetime) -> None:
         """Record changes, and read them back after those that other workers recorded before.
@@ -84,4 +86,17 @@ class PublicPrices:
             if record.add(self._prices, change, self._through) and (
                 self._prices[change.place] != before
             ):
-                self._versions[change.place] = next(self._counter)
+                self.versions[change.place] = next(self._counter)
+
+
+def is_new(offer: Offer, known: PublicPrice | None, fallback: bool) -> bool:
+    """Whether a quote of this offer, to an anonymous shopper at least, changes the public price.
+
+    Args:
+        fallback: whether it is at list price because something failed. The first price that was
+            decided is recorded even if it is the same.
+    """
+    if known is not None and known.price == offer.price:
+        return known.fallback and not fallback and offer.arm == CHAMPION
+    current = None if known is None else known.price
+    return counts(offer.arm, offer.personalised, True, offer.price, current)
