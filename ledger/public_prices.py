@@ -11,7 +11,7 @@ The record is in the ledger package because the service and the stages read and 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -148,11 +148,16 @@ def write_summary(folder: Path, through: datetime, prices: Mapping[Place, Public
 def read_record(folder: Path) -> PublicPrices:
     """All recorded public prices: the summary, and the changes after it."""
     through, prices = read_summary(folder)
-    for path in change_files(folder, through):
-        for line in path.read_bytes().splitlines():
-            if line and (change := read_line(line)):
-                add(prices, change, through)
+    for change in read_changes(change_files(folder, through)):
+        add(prices, change, through)
     return prices
+
+
+def read_changes(files: Iterable[Path]) -> Iterator[Change]:
+    """The changes in files of the record, in the order they were appended."""
+    for path in files:
+        with path.open("rb") as file:
+            yield from filter(None, map(read_line, filter(bytes.strip, file)))
 
 
 def change_files(folder: Path, through: datetime | None) -> list[Path]:
@@ -167,14 +172,6 @@ def add(prices: PublicPrices, change: Change, through: datetime | None = None) -
         return False
     prices[change.place] = with_change(prices.get(change.place), change)
     return True
-
-
-def fold(changes: Iterable[Change]) -> PublicPrices:
-    """The public prices after changes in the order of time."""
-    prices: PublicPrices = {}
-    for change in changes:
-        add(prices, change)
-    return prices
 
 
 def _history_fields(history: PriceHistory) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.evaluation.panel import read_features
+from pipelines.reports.public_prices import last_public_prices
 from pricebook.config import Params, Settings
 from pricebook.files import write_json
 
@@ -79,8 +80,8 @@ def _price_book(
 ) -> pd.DataFrame:
     """The price book with what a decision needs besides.
 
-    `cannibalised` is the margin that each unit gained costs the shop's own substitutes, and
-    `long_run` what the objective adds to the elasticity.
+    `cannibalised` is the margin that each unit gained costs the shop's own substitutes, `long_run`
+    what the objective adds to the elasticity, and `public_price` the last public price.
     """
     from models.objective import Book
     from models.response.cannibalisation import cannibalised, recent_units
@@ -89,4 +90,5 @@ def _price_book(
     units = recent_units(history)
     lost = cannibalised(responses.elasticities, responses.cross, book, units)
     priced = Book.from_tables(book, responses.elasticities, lost, units, params.quote)
-    return book.assign(cannibalised=lost, long_run=priced.long_run(params.objective))
+    long_run, public = priced.long_run(params.objective), last_public_prices(book, settings)
+    return book.assign(cannibalised=lost, long_run=long_run, public_price=public)

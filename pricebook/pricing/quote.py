@@ -23,6 +23,7 @@ from pricebook.pricing.guardrails import Reason
 EVERYONE = "everyone"
 DEFAULT_ARM = Arm()
 UNDECIDED = frozenset({"online_store", "no_model", "kill_switch"})  # rules of `list_offers`
+FALLBACKS = UNDECIDED | {"no_answer"}  # rules of offers at list price because something failed
 # The text that the New York Algorithmic Pricing Disclosure Act requires (Gen. Bus. Law § 349-a).
 DISCLOSURE = "THIS PRICE WAS SET BY AN ALGORITHM USING YOUR PERSONAL DATA"
 
@@ -61,9 +62,9 @@ class Terms(NamedTuple):
 class Offer:
     """A price for all shoppers with the same terms. Money in minor units.
 
-    `floor` and `choice` are never public. `lowest_30d` is the lowest list price of the past 30
-    days; a discount may only be announced against this price. `propensity` is the probability that
-    the shopper was shown this price: the arm's share times the probability of the drawn rung.
+    `floor` and `choice` are never public. `lowest_30d` is the prior price; a discount may only be
+    announced against this price (`pricebook.pricing.prior_price`). `propensity` is the probability
+    that the shopper was shown this price: the arm's share times the probability of the drawn rung.
     """
 
     sku: str

@@ -22,7 +22,7 @@ from pricebook.latest_values import LatestValues
 from pricebook.pricing.arms import CHAMPION
 from pricebook.pricing.decision import Listings
 from pricebook.pricing.prior_price import prior_price
-from pricebook.pricing.quote import UNDECIDED, Offer, Terms, list_offers, offers
+from pricebook.pricing.quote import FALLBACKS, Offer, Terms, list_offers, offers
 from serving.quotes.bundle import Bundle
 from serving.quotes.public_prices import PublicPrices, is_new
 from serving.quotes.signing import canonical_offer
@@ -31,7 +31,6 @@ log = logging.getLogger("pricebook.offers")
 
 MAX_OFFERS = 32_768  # cached
 PRIVATE_FIELDS = frozenset({"floor", "choice"})  # fields of an offer that replies do not have
-FALLBACKS = UNDECIDED | {"no_answer"}  # rules of offers at list price because something failed
 # They limit no price.
 INFORMATIVE_RULES = frozenset({"cost", "long_run", "public_offer", "personal", "model"})
 

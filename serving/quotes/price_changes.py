@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from ledger.public_prices import Change
 from pricebook.pricing.arms import CHAMPION
+from pricebook.pricing.quote import FALLBACKS
 from serving.quotes.batch import Batch
-from serving.quotes.offers import FALLBACKS, Offers, RenderedOffer
+from serving.quotes.offers import Offers, RenderedOffer
 
 
 def price_changes(offers: Offers, batch: Batch, quoted: Sequence[RenderedOffer]) -> list[Change]:

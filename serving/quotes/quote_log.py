@@ -11,10 +11,11 @@ from datetime import datetime
 
 from pydantic_core import from_json
 
+from pricebook.pricing.quote import FALLBACKS
 from serving.http.schemas import QuoteRequest
 from serving.quotes.batch import KnownShopper
 from serving.quotes.locks import Key, LockedQuote, Validity
-from serving.quotes.offers import FALLBACKS, from_log
+from serving.quotes.offers import from_log
 
 log = logging.getLogger("pricebook.locks")
 

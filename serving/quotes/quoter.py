@@ -16,7 +16,7 @@ from pydantic_core import to_json
 
 from pricebook.events import Place
 from pricebook.pricing.arms import CANARY, assign
-from pricebook.pricing.quote import Terms
+from pricebook.pricing.quote import FALLBACKS, Terms
 from pricebook.pricing.quote import terms as shopper_terms
 from pricebook.signals import EventWindows
 from serving.http.errors import RequestError
@@ -25,7 +25,7 @@ from serving.quotes.batch import Batch
 from serving.quotes.bundle import Bundle
 from serving.quotes.locks import Key, LockedQuote, PriceLocks, Validity
 from serving.quotes.lookup import find_rows
-from serving.quotes.offers import FALLBACKS, Offers, RenderedOffer
+from serving.quotes.offers import Offers, RenderedOffer
 from serving.quotes.price_changes import price_changes
 from serving.quotes.quote_log import log_line, read_lock
 from serving.quotes.signing import KeyRing

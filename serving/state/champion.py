@@ -29,8 +29,8 @@ class Champion:
     service, and `problem` says why. With `unload_when_removed` the bundle is taken out of service
     when its folder is removed; a challenger is used like this.
 
-    `public_prices` are those of the home, for all its bundles. Without them each bundle keeps its own
-    in memory.
+    `public_prices` are those of the home, shared by its bundles. Without them each bundle keeps its
+    own, in memory.
 
     `packed_bundle` is the folder of the bundle inside the Bento, used while no champion has been
     promoted in this home. `on_swap` is called with "served" or "refused".
