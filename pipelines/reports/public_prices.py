@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time
 from heapq import merge
 from itertools import groupby
 from pathlib import Path
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("pricebook.public_prices")
 
 OPEN_DAYS = 2  # the last days of the record, to which a worker may still append
-LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def last_public_prices(book: pd.DataFrame, settings: Settings) -> pd.Series[Any]:
@@ -113,10 +112,7 @@ def _earlier(entry: Entry, first_day: date | None) -> PriceHistory | None:
     quote = entry["quote"]
     if quote["lowest_30d"] is None:
         return None
-    since = LONG_AGO
-    if first_day is not None:
-        since = datetime.combine(first_day, time.min, UTC) + timedelta(days=1)
-    return PriceHistory.starting(min(quote["lowest_30d"], quote["list_price"]), since)
+    return PriceHistory.before_quotes(min(quote["lowest_30d"], quote["list_price"]), first_day)
 
 
 def _first_days(settings: Settings) -> dict[Place, date]:

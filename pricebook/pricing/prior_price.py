@@ -10,7 +10,7 @@ prior price is at most the reduced one.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import NamedTuple
 
 from pricebook.config import Quote as Limits
@@ -19,6 +19,7 @@ from pricebook.pricing.arms import CHAMPION
 # A rise that is taken back sooner does not end a reduction. While a new champion is loaded, or an
 # event is read, two workers quote the old and the new price in turns.
 SETTLING = timedelta(minutes=1)
+LONG_AGO = date(1970, 1, 1)
 
 
 class Span(NamedTuple):
@@ -51,6 +52,17 @@ class PriceHistory:
     def starting(cls, price: int, at: datetime) -> PriceHistory:
         """The history of a sku that is on the market from an instant."""
         return cls(at, (Span(price, at),))
+
+    @classmethod
+    def before_quotes(cls, lowest: int, first_day: date | None) -> PriceHistory:
+        """The history before the first quote: one price, the lowest that is known.
+
+        Args:
+            first_day: when the sku came on the market, in local time, so it was there at the end of
+                that day in UTC at the latest. None: long ago.
+        """
+        first = datetime.combine(first_day or LONG_AGO, time.min, UTC)
+        return cls.starting(lowest, first + timedelta(days=1))
 
     @classmethod
     def of(cls, prices: list[tuple[datetime, int]]) -> PriceHistory:

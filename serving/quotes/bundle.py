@@ -9,7 +9,7 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from pricebook.errors import PricebookError, ServiceError
 from pricebook.events import ALL_ZONES
 from pricebook.money import Floats
 from pricebook.pricing.decision import Listings
-from pricebook.pricing.prior_price import PriceHistory, Rules
+from pricebook.pricing.prior_price import LONG_AGO, PriceHistory, Rules
 from pricebook.pricing.quote import EVERYONE, Terms, offers
 
 FILES = (
@@ -47,7 +47,6 @@ MONEY_COLUMNS = (
 )
 NEWER_COLUMNS = ("long_run", "public_price")  # bundles of earlier versions lack them
 SOLD_SINCE = "sold_since"  # bundles of earlier versions lack it, too
-LONG_AGO = date(1970, 1, 1)
 LABELS = ("department", "category", "product_type")
 COLUMNS = ("sku", "zone", "list_price", "cost_assumed", "modelled", *MONEY_COLUMNS, *LABELS)
 
@@ -145,13 +144,12 @@ class Bundle:
         """The public prices of a row before its first quote; None if it was not on the market.
 
         They are the lowest price of the 30 days before the cut-off, or the list price if that is
-        lower. The row is on the market from the end of its first day.
+        lower.
         """
         first, lowest = self.sold_since[row], _lowest_price(self.listings, row)
         if first is None or lowest is None:
             return None
-        since = datetime.combine(first, time.min, UTC) + timedelta(days=1)
-        return PriceHistory.starting(lowest, since)
+        return PriceHistory.before_quotes(lowest, first)
 
     def discount_rules(self, row: int) -> Rules | None:
         """The rules of the prior price for a row; None if no discount may be announced."""
