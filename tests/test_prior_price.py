@@ -1,12 +1,13 @@
 """The prior price of a discount, case by case of Article 6a of Directive 98/6/EC."""
 
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pricebook.config import PriorPrice
+from pricebook.config import REPO_ROOT, PriorPrice
 from pricebook.config import Quote as Limits
 from pricebook.pricing.prior_price import PriceHistory, Rules, counts, prior_price
 
@@ -283,3 +284,25 @@ def test_a_personal_discount_is_never_announced_above_the_public_price(steps, pr
     past = PriceHistory.of(raw(steps))
     prior = discount_from(past, 900, price, public=False)
     assert prior is None or price == past.price or prior <= past.price
+
+
+# The example in the docs
+
+
+@pytest.fixture
+def example():
+    """The rows of the table in docs/service.md: day, price, prior price, discount_from."""
+    text = (REPO_ROOT / "docs/service.md").read_text().partition("### Discounts")[2]
+    text = text.partition("###")[0]
+    rows = [line.split("|")[1:5] for line in text.splitlines() if re.match(r"\| \d", line)]
+    return [[int(cell) if cell.strip() else None for cell in row] for row in rows]
+
+
+def test_the_example_in_the_docs_is_computed_by_these_rules(example):
+    past = history((-100, 100))
+    for number, price, prior, announced in example:
+        assert prior_price(past, day(number), price, SHOP) == prior
+        assert discount_from(past, number, price) == announced
+        past = past.changed(price, day(number))
+    assert len(example) == 7
+    assert discount_from(history((-100, 100), (40, 85)), 76, 80, Rules(progressive=True)) == 100

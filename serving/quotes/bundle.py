@@ -151,10 +151,12 @@ class Bundle:
             return None
         return PriceHistory.before_quotes(lowest, first)
 
-    def discount_rules(self, row: int) -> Rules | None:
-        """The rules of the prior price for a row; None if no discount may be announced."""
-        labels = self.labels["department"][row], self.labels["category"][row]
-        return Rules.from_limits(self.manifest.limits, *labels)
+    @cached_property
+    def discount_rules(self) -> list[Rules | None]:
+        """The rules of the prior price of each row; None if no discount may be announced."""
+        labels = list(zip(self.labels["department"], self.labels["category"], strict=True))
+        rules = {pair: Rules.from_limits(self.manifest.limits, *pair) for pair in set(labels)}
+        return [rules[pair] for pair in labels]
 
     def series(self, sku: str, zone: str, segment: str) -> Series:
         """The input of the response model for a listed sku.

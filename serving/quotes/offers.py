@@ -177,7 +177,7 @@ class Offers:
         """The prior price; None if the sku is new or its department announces no discounts."""
         public = self.public_prices.get(self.bundle.places[row])
         history = self.bundle.earlier_prices(row) if public is None else public.history
-        rules = self.bundle.discount_rules(row)
+        rules = self.bundle.discount_rules[row]
         if history is None or rules is None:
             return None
         for_everyone = offer.arm == CHAMPION and not offer.personalised
