@@ -7,7 +7,10 @@ from datetime import date, timedelta
 import pandas as pd
 import pytest
 from test_quoter import START, Worker, home, set_limits, trained  # noqa: F401 (fixtures)
+from typer.testing import CliRunner
 
+from cli.main import app
+from cli.servers import price_service
 from ledger.public_prices import read_record
 from pipelines.reports.public_prices import last_public_prices, rebuild, summarise
 from pipelines.reports.replay import decide_again
@@ -356,11 +359,25 @@ def test_the_last_public_price_of_a_sku_is_the_last_that_was_decided(worker):
     assert last_public_prices(book, worker.settings).tolist() == [pd.NA, 359]
 
 
-def test_the_price_book_of_a_home_with_an_older_quote_log_has_its_public_prices(worker):
+def test_a_home_of_an_earlier_version_gets_its_record_when_the_service_starts(worker):
     priced(worker, 360)
+    record = read_record(worker.settings.public_prices)
     shutil.rmtree(worker.settings.public_prices)
+    price_service.plan(worker.settings).prepare(worker.settings.state)
+    assert read_record(worker.settings.public_prices) == record
     book = pd.DataFrame({"sku": ["milk"], "zone": ["all"]})
     assert last_public_prices(book, worker.settings).tolist() == [359]
+
+
+def test_a_record_is_built_again_on_request_and_keeps_what_was_quoted_since(worker):
+    priced(worker, 360)
+    home = {"PRICEBOOK_HOME": str(worker.settings.home)}
+    run = CliRunner().invoke(app, ["quotes", "rebuild"], env=home)
+    assert "1 skus have public prices." in run.output
+    worker.clock.advance(days=40)
+    priced(worker, 340)
+    restarted = Worker(worker.settings, worker.clock, writer="2")
+    assert priced(restarted, 340) == (339, 359)
 
 
 def test_without_quotes_there_are_no_public_prices(shop):

@@ -34,15 +34,21 @@ OPEN_DAYS = 2  # the last days of the record, to which a worker may still append
 def last_public_prices(book: pd.DataFrame, settings: Settings) -> pd.Series[Any]:
     """The last public price of each row of the price book that was decided; null without a quote.
 
-    A list price that was quoted because something failed does not count. A home whose quotes were
-    logged by an earlier version has no record yet, so it is built from the quote log.
+    A list price that was quoted because something failed does not count.
     """
     import pandas as pd
 
-    prices = record.read_record(settings.public_prices) or rebuild(settings)
+    prepare(settings)
+    prices = record.read_record(settings.public_prices)
     places = zip(book["sku"], book["zone"].fillna(ALL_ZONES), strict=True)
     decided = [prices[place].decided if place in prices else None for place in places]
     return pd.Series(decided, book.index, dtype="Int64")
+
+
+def prepare(settings: Settings) -> None:
+    """Build the record from the quote log if there is none, as in a home of an earlier version."""
+    if not any(settings.public_prices.glob("*.json*")):
+        rebuild(settings)
 
 
 def summarise(settings: Settings) -> None:
@@ -61,22 +67,18 @@ def summarise(settings: Settings) -> None:
 
 
 def rebuild(settings: Settings) -> PublicPrices:
-    """Write the summary again from the quote log, and return its prices.
-
-    Quotes that an earlier version logged without their terms count, too.
-    """
+    """Write the summary again from the quote log, and return its prices."""
     prices: PublicPrices = {}
     last, first_days = None, _first_days(settings)
     for entry in _in_order(settings.quote_log):
-        change = _change(entry, prices)
-        if change is None:
-            continue
-        if change.place not in prices:
-            change = replace(change, earlier=_earlier(entry, first_days.get(change.place)))
-        record.add(prices, change)
-        last = change.at
+        last = _instant(entry)
+        if change := _change(entry, prices):
+            if change.place not in prices:
+                change = replace(change, earlier=_earlier(entry, first_days.get(change.place)))
+            record.add(prices, change)
     if last is not None:
         record.write_summary(settings.public_prices, last, prices)
+        log.info("%s public prices were built from the quote log.", len(prices))
     return prices
 
 
