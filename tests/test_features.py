@@ -455,7 +455,6 @@ def published(price, period, **fields):
         ([(300, 0), (250, 5), (320, 6)], 400, 250),  # published
         ([(300, 0), (250, 1), (320, 2)], 400, 320),  # published more than 30 days ago
         ([(300, 0)], 200, 200),  # charged, below the published price
-        ([], 200, 200),
     ],
 )
 def test_the_lowest_price_before_quotes_is_published_charged_or_listed(

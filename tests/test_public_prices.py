@@ -371,8 +371,8 @@ def test_a_home_of_an_earlier_version_gets_its_record_when_the_service_starts(wo
 
 def test_a_record_is_built_again_on_request_and_keeps_what_was_quoted_since(worker):
     priced(worker, 360)
-    home = {"PRICEBOOK_HOME": str(worker.settings.home)}
-    run = CliRunner().invoke(app, ["quotes", "rebuild"], env=home)
+    variables = {"PRICEBOOK_HOME": str(worker.settings.home)}
+    run = CliRunner().invoke(app, ["quotes", "rebuild"], env=variables)
     assert "1 skus have public prices." in run.output
     worker.clock.advance(days=40)
     priced(worker, 340)
