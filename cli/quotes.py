@@ -57,6 +57,18 @@ def show(
     console.print(f"{result}, the same.", soft_wrap=True)
 
 
+@app.command()
+def rebuild() -> None:
+    """Build the history of public prices again from the quote log.
+
+    Prior prices of discounts come from it. Restart the service afterwards.
+    """
+    from pipelines.reports.public_prices import rebuild
+
+    prices = rebuild(Settings())
+    Console().print(f"{len(prices)} skus have public prices.")
+
+
 def _table(logged: LoggedQuote) -> Table:
     quote, table = logged.entry["quote"], Table("name", "value", show_header=False)
     names = ("quote_id", "sku", "zone", "issued_at", "expires_at")

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.evaluation.panel import read_features
+from pipelines.reports.public_prices import last_public_prices
 from pricebook.config import Params, Settings
 from pricebook.errors import DamagedFile
 from pricebook.files import atomic_dir, read_json, write_json
@@ -114,8 +115,8 @@ def price_book(
 ) -> tuple[pd.DataFrame, Book]:
     """The price book with what a decision needs besides, and what the objective reads of it.
 
-    `cannibalised` is the margin that each unit gained costs the shop's own substitutes, and
-    `long_run` what the objective adds to the elasticity.
+    `cannibalised` is the margin that each unit gained costs the shop's own substitutes, `long_run`
+    what the objective adds to the elasticity, and `public_price` the last public price.
     """
     from models.objective import Book
     from models.response.cannibalisation import cannibalised, recent_units
@@ -124,4 +125,5 @@ def price_book(
     units = recent_units(history)
     lost = cannibalised(responses.elasticities, responses.cross, rows, units)
     book = Book.from_tables(rows, responses.elasticities, lost, units, params.quote)
-    return rows.assign(cannibalised=lost, long_run=book.long_run(params.objective)), book
+    long_run, public = book.long_run(params.objective), last_public_prices(rows, settings)
+    return rows.assign(cannibalised=lost, long_run=long_run, public_price=public), book

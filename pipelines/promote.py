@@ -17,6 +17,7 @@ from typing import Any
 
 from pipelines.bundle import write_bundle
 from pipelines.champion import put_in_service
+from pipelines.reports.public_prices import summarise
 from pricebook.config import REPO_ROOT, Params, Settings
 from pricebook.errors import RegistryError, ServiceError
 from pricebook.files import read_json, write_json
@@ -54,6 +55,7 @@ def promote(verdict: Mapping[str, Any], params: Params, settings: Settings) -> d
     registry = Registry(settings)
     report: dict[str, Any] = {"verdict": verdict["id"], "promoted": bool(verdict["passed"])}
     if verdict["passed"]:
+        summarise(settings)
         with tempfile.TemporaryDirectory(prefix="pricebook-bundle-") as scratch:
             bundle = Path(scratch)
             write_bundle(bundle, verdict, params, settings, registry)

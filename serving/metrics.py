@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from prometheus_client import Counter, Gauge
 
-from serving.quotes.offers import FALLBACKS, MetricLabels, RenderedOffer
+from pricebook.pricing.quote import FALLBACKS
+from serving.quotes.offers import MetricLabels, RenderedOffer
 
 Totals = tuple[int, int, int]  # quotes, sum of prices, sum of list prices (minor units)
 

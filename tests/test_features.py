@@ -440,6 +440,49 @@ def test_the_lowest_price_of_thirty_days_ignores_older_prices(build):
     assert (book.lowest_30d, book.last_price, book.reference_price) == (150, 180, 150)
 
 
+def published(price, period, **fields):
+    return {
+        "sku": "milk",
+        "zone": None,
+        "price": price,
+        "effective_from": noon(week(period)),
+    } | fields
+
+
+@pytest.mark.parametrize(
+    ("prices", "charged", "lowest"),
+    [
+        ([(300, 0), (250, 5), (320, 6)], 400, 250),  # published
+        ([(300, 0), (250, 1), (320, 2)], 400, 320),  # published more than 30 days ago
+        ([(300, 0)], 200, 200),  # charged, below the published price
+    ],
+)
+def test_the_lowest_price_before_quotes_is_published_charged_or_listed(
+    build, prices, charged, lowest
+):
+    rows = [published(price, period) for price, period in prices]
+    products = [{"sku": "milk", "list_price": 390}]
+    sold = [*every_day(), *milk_in(6, net=charged)]
+    book = build(sold, prices=rows, products=products)["price_book"]
+    assert rows_of(book).lowest_30d["all"] == lowest
+
+
+def test_a_list_price_below_the_prices_charged_is_the_lowest(build):
+    products = [{"sku": "milk", "list_price": 190}]
+    book = build([*every_day(), *milk_in(6, net=200)], products=products)["price_book"]
+    assert rows_of(book).lowest_30d["all"] == 190
+
+
+def test_a_sku_is_sold_since_its_first_order_or_published_price(build):
+    rows = [published(300, 2)]
+    products = [{"sku": "new", "list_price": 500}, {"sku": "milk"}]
+    book = build([*every_day(), *milk_in(3)], prices=rows, products=products)["price_book"]
+    book = book.set_index("sku").sold_since
+    assert (pd.Timestamp(book["milk"]).date(), book.isna()["new"]) == (week(2), True)
+    book = build([*every_day(), *milk_in(1)], prices=rows, products=products)["price_book"]
+    assert pd.Timestamp(book.set_index("sku").sold_since["milk"]).date() < week(2)
+
+
 # The stage
 
 

@@ -12,6 +12,7 @@ from pricebook.config import Settings
 from pricebook.events import Event
 from serving.http.schemas import QuoteRequest
 from serving.live.live_features import LiveFeatures
+from serving.quotes.public_prices import PublicPrices
 from serving.quotes.quoter import Quoter
 from serving.quotes.signing import load
 from serving.state.champion import Champion
@@ -68,10 +69,19 @@ class Worker:
         key_ring = load(settings, START - timedelta(hours=1))
         shoppers = ShopperStore(settings)
         shoppers.probe()  # the first look-up opens the store, which exceeds the deadline of a quote
-        values = self.live.windows.values
+        self.public_prices = PublicPrices(settings.public_prices)
+        self.public_prices.catch_up()
+        values, public_prices = self.live.windows.values, self.public_prices
         self.quoter = Quoter(
-            Champion(settings.bundle, values, price_list=settings.price_list),
-            Champion(settings.challenger, values, unload_when_removed=True),
+            Champion(
+                settings.bundle,
+                values,
+                price_list=settings.price_list,
+                public_prices=public_prices,
+            ),
+            Champion(
+                settings.challenger, values, unload_when_removed=True, public_prices=public_prices
+            ),
             shoppers,
             arguments.pop("quote_log", self.quote_log),
             lambda: key_ring,

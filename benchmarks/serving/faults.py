@@ -23,7 +23,7 @@ from benchmarks.serving.home import SKUS, Shop, promote, quote_requests, shopper
 from benchmarks.serving.load import Plan
 from benchmarks.serving.servers import BackgroundLoad, Client, Server, run_service, wait_until
 from pricebook.files import read_json, write_json
-from serving.quotes.offers import FALLBACKS
+from pricebook.pricing.quote import FALLBACKS
 
 BEFORE, HOLD = 2.0, 4.0  # seconds of load before the fault, and during it
 REQUESTS = 100_000  # distinct requests; the load repeats them

@@ -32,6 +32,7 @@ def plan(settings: Settings) -> ServerPlan:
         commands={"price-service": _command(settings)},
         environment=environment(settings)
         | {"BENTOML_HOME": str(settings.state / "bentoml"), "BENTOML_DO_NOT_TRACK": "True"},
+        prepare=lambda _: _prepare(settings),
         pending=lambda _: _pending(settings),
     )
 
@@ -97,6 +98,12 @@ def _command(settings: Settings) -> list[str]:
     built = (settings.state / "bentoml" / "bentos" / "pricebook" / "latest").exists()
     source = ["pricebook:latest"] if built else [SERVICE, "--working-dir", str(REPO_ROOT)]
     return [bentoml, "serve", *source, *listen]
+
+
+def _prepare(settings: Settings) -> None:
+    from pipelines.reports.public_prices import prepare
+
+    prepare(settings)
 
 
 def _pending(settings: Settings) -> str:

@@ -132,8 +132,13 @@ def _listings(features: Entry) -> Listings:
 def log_entries(folder: Path) -> Iterator[Entry]:
     """All quotes and orders in the quote log. Truncated lines are skipped."""
     for path in sorted(folder.glob("quotes-*.jsonl")):
-        with path.open() as file:
-            yield from filter(None, map(_parse, file))
+        yield from read_entries(path)
+
+
+def read_entries(path: Path) -> Iterator[Entry]:
+    """The quotes and orders in one file of the quote log. Truncated lines are skipped."""
+    with path.open() as file:
+        yield from filter(None, map(_parse, file))
 
 
 def _parse(line: str) -> Entry | None:

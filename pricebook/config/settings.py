@@ -86,6 +86,11 @@ class Settings(BaseSettings):
         return self.state / "quote_log"
 
     @property
+    def public_prices(self) -> Path:
+        """The history of public prices, a summary of the quote log (`ledger.public_prices`)."""
+        return self.state / "public_prices"
+
+    @property
     def kill_switch(self) -> Path:
         """While this file exists, every quote is the list price. It contains the reason."""
         return self.state / "kill_switch"

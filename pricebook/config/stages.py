@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -159,6 +159,33 @@ class Experiment(Section):
         return self
 
 
+class PriorPrice(Section):
+    """The price that a discount is announced against (Directive 98/6/EC, Article 6a).
+
+    The defaults are allowed in every member state. The other values are allowed only where national
+    law provides for them.
+    """
+
+    days: Annotated[int, Field(ge=30)] = Field(
+        30, description="the prior price is the lowest public price of so many days"
+    )
+    progressive: bool = Field(
+        False,
+        description="whether a reduction that grows step by step keeps the prior price of its "
+        "first step (Article 6a(5))",
+    )
+    new_products: Literal["none", "shorter"] = Field(
+        "none",
+        description="on the market for less than `days`: none announces no discount, shorter takes "
+        "the lowest price since then (Article 6a(4))",
+    )
+    perishables: dict[str, Annotated[int, Field(ge=0)] | None] = Field(
+        default_factory=dict,
+        description="department or category: its own days, 0 for the price just before the "
+        "reduction, null for no announced discount (Article 6a(3))",
+    )
+
+
 class Quote(Section):
     """The guardrails of a price."""
 
@@ -177,3 +204,4 @@ class Quote(Section):
     max_batch: Annotated[int, Field(ge=1)] = 1000
     experiment: Experiment = Experiment()
     personal: Personal = Personal()
+    prior_price: PriorPrice = PriorPrice()

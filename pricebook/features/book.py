@@ -11,7 +11,7 @@ import ibis.expr.types as ir
 from pricebook.config import Costs, Shop
 from pricebook.features.calendar import Calendar, rows_table
 from pricebook.features.context import public_prices
-from pricebook.features.inputs import ALL, Tables, before
+from pricebook.features.inputs import ALL, Tables, before, local_date
 from pricebook.features.series import KEYS
 
 LOWEST_DAYS = 30
@@ -25,6 +25,7 @@ COLUMNS = (
     "list_price",
     "list_price_from",
     "lowest_30d",
+    "sold_since",
     "reference_price",
     "last_price",
     "unit_cost",
@@ -65,6 +66,10 @@ def price_book(inputs: BookInputs, reference_periods: int) -> ir.Table:
     its orders; `list_price_from` says which. A sku without any of them cannot be sold and is left
     out, as are the departments that the shop excludes. unit_cost is the product's, else the list
     price less the assumed margin (`cost_assumed` is then true), else null.
+
+    lowest_30d is the lowest price of the last 30 days that is known without quotes: the lowest of
+    the list price, the published prices and the daily mean prices charged. sold_since is the first
+    day with an order or a published price; null if there is none.
     """
     tables, lines, sales = inputs.tables, inputs.lines, inputs.sales
     recent = _recent_sales(sales, reference_periods)
@@ -74,6 +79,7 @@ def price_book(inputs: BookInputs, reference_periods: int) -> ir.Table:
         _ordered_at_list(lines, recent),
         _charged(recent),
         _lowest_charged(lines, inputs.calendar),
+        _first_sold(lines),
         inputs.series.mutate(modelled=True),
     ):
         rows = rows.left_join(prices, [*KEYS]).drop("sku_right", "zone_right")
@@ -144,8 +150,16 @@ def _lowest_charged(lines: ir.Table, calendar: Calendar) -> ir.Table:
     return lowest.agg(lowest_charged=lambda t: _minor_units((t.revenue / t.units).min()))
 
 
+def _first_sold(lines: ir.Table) -> ir.Table:
+    sold = lines.filter(lines.quantity > 0)
+    return sold.group_by(*KEYS).agg(first_sold=sold.date.min())
+
+
 def _published(prices: ir.Table, sales: ir.Table, calendar: Calendar, shop: Shop) -> ir.Table:
-    """published: the list price in force at the cut-off; lowest_published: lowest of 30 days."""
+    """Published list prices.
+
+    published: in force at the cut-off; lowest_published: lowest of 30 days; first_published: date.
+    """
     known = _in_zones(before(prices, "effective_from", calendar.cutoff), sales, shop)
     known = known.group_by(*KEYS, "effective_from").agg(price=known.price.min())
     by_time = ibis.window(group_by=list(KEYS), order_by="effective_from")
@@ -155,6 +169,7 @@ def _published(prices: ir.Table, sales: ir.Table, calendar: Calendar, shop: Shop
     return known.group_by(*KEYS).agg(
         published=known.price.max(where=known.until.isnull()),
         lowest_published=known.price.min(where=recent),
+        first_published=local_date(known.effective_from.min(), calendar.timezone),
     )
 
 
@@ -194,7 +209,15 @@ def _with_list_price(rows: ir.Table) -> ir.Table:
     return rows.mutate(
         last_price=last,
         reference_price=ibis.coalesce(rows.reference_price, rows.list_price),
-        lowest_30d=ibis.coalesce(rows.lowest_published, rows.lowest_charged, last),
+        lowest_30d=ibis.least(
+            rows.list_price,
+            ibis.coalesce(rows.lowest_published, rows.list_price),
+            ibis.coalesce(rows.lowest_charged, last),
+        ),
+        sold_since=ibis.least(
+            ibis.coalesce(rows.first_sold, rows.first_published),
+            ibis.coalesce(rows.first_published, rows.first_sold),
+        ),
     )
 
 

@@ -45,7 +45,7 @@ class Listings:
         modelled: whether the response model has an estimate for the sku.
         cannibalised: the margin that each additional unit takes from the shop's own substitutes
             (`pricebook.pricing.cannibalisation`); 0 where it is not known.
-        lowest_30d: the lowest list price of the past 30 days.
+        lowest_30d: the prior price of the offer (`pricebook.pricing.prior_price`).
         on_hand: units in stock.
         long_run: what the objective adds to the elasticity, 0 or below
             (`pricebook.pricing.objective`); NaN and None stand for 0.

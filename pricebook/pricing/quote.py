@@ -25,6 +25,7 @@ EVERYONE = "everyone"
 DEFAULT_ARM = Arm()
 # Rules of `list_offers`.
 UNDECIDED = frozenset({"online_store", "no_model", "no_champion", "kill_switch"})
+FALLBACKS = UNDECIDED | {"no_answer"}  # rules of offers at list price because something failed
 SWITCHED_OFF = "personal offers are turned off"
 PUBLIC_GROUP = "the group without personal offers, to measure what they earn"
 # Rules that withhold a personal offer, and their texts.
@@ -82,9 +83,9 @@ class Offer:
     """A price for all shoppers with the same terms. Money in minor units.
 
     `floor`, `choice` and `expectation` (None without a personal offer) are never public.
-    `lowest_30d` is the lowest list price of the past 30 days; a discount may only be announced
-    against this price. `propensity` is the probability that the shopper was shown this price: the
-    arm's share times the probability of the drawn rung.
+    `lowest_30d` is the prior price; a discount may only be announced against this price
+    (`pricebook.pricing.prior_price`). `propensity` is the probability that the shopper was shown
+    this price: the arm's share times the probability of the drawn rung.
     """
 
     sku: str

@@ -27,6 +27,7 @@ from serving.live.live_features import LiveFeatures
 from serving.metrics import ServiceMetrics
 from serving.quotes.forecasts import forecast
 from serving.quotes.locks import PriceLocks
+from serving.quotes.public_prices import PublicPrices
 from serving.quotes.quoter import Quoter
 from serving.quotes.signing import KeyRing, load
 from serving.state.background import PeriodicTask
@@ -63,6 +64,7 @@ class Handlers:
     """The routes of one worker process, and the state behind them."""
 
     quoter: Quoter
+    public_prices: PublicPrices
     live: LiveFeatures
     auth: ApiKeyAuth
     signing_keys: SigningKeys
@@ -91,7 +93,14 @@ class Handlers:
         quote_log = DailyLog(settings.quote_log, "quotes", writer=uuid4().hex[:8])
         live = LiveFeatures(settings, partial(log_orders, quote_log), clock)
         live.start()
-        champion = partial(Champion, latest_values=live.windows.values, on_swap=metrics.add_swap)
+        public_prices = PublicPrices(settings.public_prices)
+        public_prices.catch_up()
+        champion = partial(
+            Champion,
+            latest_values=live.windows.values,
+            public_prices=public_prices,
+            on_swap=metrics.add_swap,
+        )
         quoter = Quoter(
             champion=champion(
                 settings.bundle, packed_bundle=packed_bundle, price_list=settings.price_list
@@ -110,7 +119,7 @@ class Handlers:
         )
         quoter.catch_up()
         auth = ApiKeyAuth(key_loader(settings), clock)
-        return cls(quoter, live, auth, signing_keys, metrics, slot)
+        return cls(quoter, public_prices, live, auth, signing_keys, metrics, slot)
 
     def routes(self) -> dict[str, Route]:
         """The routes by path. A batch is charged to the key's rate once its size is known."""
@@ -171,6 +180,7 @@ class Handlers:
         """The background tasks, not yet started. None delays another or fails with it."""
         return [
             PeriodicTask(self.quoter.catch_up, QUOTE_LOG_INTERVAL, QUOTE_LOG_IDLE_INTERVAL),
+            PeriodicTask(self.public_prices.catch_up, QUOTE_LOG_INTERVAL, QUOTE_LOG_IDLE_INTERVAL),
             PeriodicTask(self._update_metrics, 0.5),  # /metrics counts a quote within a second
             PeriodicTask(self.quoter.champion.refresh, 1.0),
             PeriodicTask(self.quoter.challenger.refresh, 1.0),

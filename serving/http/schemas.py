@@ -133,7 +133,10 @@ class QuoteReply(BaseModel):
     currency: str
     price: int
     list_price: int
-    lowest_30d: int | None = Field(description="the lowest list price of the past 30 days")
+    lowest_30d: int | None = Field(
+        description="the prior price: the lowest price that everybody could pay in the 30 days "
+        "before the current reduction; without one, in the past 30 days; null: the sku is too new"
+    )
     ceiling: int
     personalised: bool
     disclosure: str | None

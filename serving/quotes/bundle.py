@@ -28,6 +28,7 @@ from pricebook.errors import PricebookError, ServiceError
 from pricebook.events import ALL_ZONES
 from pricebook.money import Floats
 from pricebook.pricing.decision import Listings
+from pricebook.pricing.prior_price import LONG_AGO, PriceHistory, Rules
 from pricebook.pricing.quote import EVERYONE, Terms, offers
 
 FILES = ("bundle.json", "price_book.parquet")
@@ -43,6 +44,7 @@ MONEY_COLUMNS = (
 )
 NEWER_COLUMNS = ("long_run", "public_price")  # bundles of earlier versions lack them
 HOURS_OF_GRAIN = {"day": 24, "week": 168, "month": 730}
+SOLD_SINCE = "sold_since"  # bundles of earlier versions lack it, too
 LABELS = ("department", "category", "product_type")
 COLUMNS = ("sku", "zone", "list_price", "cost_assumed", "modelled", *MONEY_COLUMNS, *LABELS)
 
@@ -115,6 +117,7 @@ class Bundle:
         labels: department, category and product type of each row of the price book.
         rows: the row number of each sku and zone.
         runtime: the response model; None in the price list.
+        sold_since: the first day each row was on the market; None if it was not at the cut-off.
     """
 
     manifest: Manifest
@@ -123,6 +126,7 @@ class Bundle:
     rows: dict[Key, int]
     forecasts: Forecasts
     runtime: ResponseRuntime | None
+    sold_since: list[date | None]
 
     def row(self, sku: str, zone: str | None) -> int | None:
         """The row number of a sku in a zone; None if it is not listed.
@@ -156,6 +160,24 @@ class Bundle:
     def zones(self, sku: str) -> list[str]:
         """The zones in which a sku is listed, sorted."""
         return sorted(self.listings.zone[self.listings.sku == sku].tolist())
+
+    def earlier_prices(self, row: int) -> PriceHistory | None:
+        """The public prices of a row before its first quote; None if it was not on the market.
+
+        They are the lowest price of the 30 days before the cut-off, or the list price if that is
+        lower.
+        """
+        first, lowest = self.sold_since[row], _lowest_price(self.listings, row)
+        if first is None or lowest is None:
+            return None
+        return PriceHistory.before_quotes(lowest, first)
+
+    @cached_property
+    def discount_rules(self) -> list[Rules | None]:
+        """The rules of the prior price of each row; None if no discount may be announced."""
+        labels = list(zip(self.labels["department"], self.labels["category"], strict=True))
+        rules = {pair: Rules.from_limits(self.manifest.limits, *pair) for pair in set(labels)}
+        return [rules[pair] for pair in labels]
 
     def series(self, sku: str, zone: str, segment: str) -> Series:
         """The input of the response model for a listed sku.
@@ -196,7 +218,7 @@ def load(folder: Path) -> Bundle:
     if manifest.models:
         _check_files(folder, MODEL_FILES)
     try:
-        book = _read(folder / "price_book.parquet", COLUMNS, NEWER_COLUMNS)
+        book = _read(folder / "price_book.parquet", COLUMNS, (*NEWER_COLUMNS, SOLD_SINCE))
         listings = _listings(book)
         forecasts, runtime = _models(folder) if manifest.models else (NO_FORECASTS, None)
     except (PricebookError, ValueError, KeyError, OSError, RuntimeError) as error:
@@ -207,7 +229,7 @@ def load(folder: Path) -> Bundle:
     pa.default_memory_pool().release_unused()  # return the memory of the tables to the system
     labels = {name: _strings(book[name]) for name in LABELS}
     rows = {key: row for row, key in enumerate(zip(listings.sku, listings.zone, strict=True))}
-    return Bundle(manifest, listings, labels, rows, forecasts, runtime)
+    return Bundle(manifest, listings, labels, rows, forecasts, runtime, _sold_since(book))
 
 
 def _check_files(folder: Path, names: Sequence[str]) -> None:
@@ -245,6 +267,20 @@ def _floats(column: pa.ChunkedArray) -> Floats:
     """A numeric column; null becomes NaN."""
     filled = column.cast(pa.float64()).fill_null(float("nan"))
     return np.asarray(filled.to_numpy(), dtype=np.float64)
+
+
+def _sold_since(book: pa.Table) -> list[date | None]:
+    """The first day of each row on the market. Without the column all are there for long."""
+    if SOLD_SINCE not in book.column_names:
+        return [LONG_AGO] * book.num_rows
+    return list(book[SOLD_SINCE].cast(pa.date32()).to_pylist())
+
+
+def _lowest_price(listings: Listings, row: int) -> int | None:
+    """The lower of `lowest_30d` and the list price; None if `lowest_30d` is not known."""
+    if listings.lowest_30d is None or np.isnan(lowest := listings.lowest_30d[row]):
+        return None
+    return min(int(lowest), int(listings.list_price[row]))
 
 
 def _strings(column: pa.ChunkedArray) -> list[str]:

@@ -11,6 +11,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -18,19 +19,20 @@ import numpy as np
 from pydantic_core import to_json
 
 from pricebook.latest_values import LatestValues
+from pricebook.pricing.arms import CHAMPION
 from pricebook.pricing.decision import Listings
 from pricebook.pricing.personal import Expectation
-from pricebook.pricing.quote import UNDECIDED, Offer, Terms, list_offers, offers
+from pricebook.pricing.prior_price import prior_price
+from pricebook.pricing.quote import FALLBACKS, Offer, Terms, list_offers, offers
 from serving.quotes.bundle import Bundle
+from serving.quotes.public_prices import PublicPrices, is_new
 from serving.quotes.signing import canonical_offer
 
 log = logging.getLogger("pricebook.offers")
 
 MAX_OFFERS = 32_768  # cached
-PRIVATE_FIELDS = frozenset(
-    {"floor", "choice", "expectation"}
-)  # fields of an offer that replies do not have
-FALLBACKS = UNDECIDED | {"no_answer"}  # rules of offers at list price because something failed
+# Fields of an offer that replies do not have.
+PRIVATE_FIELDS = frozenset({"floor", "choice", "expectation"})
 # They limit no price.
 INFORMATIVE_RULES = frozenset({"cost", "long_run", "public_offer", "personal", "model"})
 
@@ -57,6 +59,7 @@ class RenderedOffer:
         signed_json: the values among them that are signed, without brackets.
         log_json: the additional text of a line of the quote log.
         expectation: what a personal offer is expected to earn; None for a public one.
+        new_price: whether a quote of it may change the public price.
     """
 
     price: int
@@ -66,6 +69,7 @@ class RenderedOffer:
     signed_json: bytes
     log_json: bytes = b""
     expectation: Expectation | None = None
+    new_price: bool = False
 
     @classmethod
     def from_fields(
@@ -74,6 +78,7 @@ class RenderedOffer:
         rules: Sequence[str],
         log_json: bytes = b"",
         expectation: Expectation | None = None,
+        new_price: bool = False,
     ) -> RenderedOffer:
         """Render the public fields of an offer. `rules` are those of its reasons."""
         return cls(
@@ -84,10 +89,12 @@ class RenderedOffer:
             canonical_offer(fields),
             log_json,
             expectation,
+            new_price,
         )
 
 
 Key = tuple[int, Terms]  # row of the price book, terms
+Version = tuple[int, int]  # of the latest stock and competitor prices, and of the public prices
 NOT_CACHED: Any = (None, None)
 
 
@@ -101,14 +108,22 @@ class Offers:
     """
 
     def __init__(
-        self, bundle: Bundle, latest_values: LatestValues, why_list_price: str = ""
+        self,
+        bundle: Bundle,
+        latest_values: LatestValues,
+        public_prices: PublicPrices | None = None,
+        why_list_price: str = "",
     ) -> None:
         self.bundle, self.why_list_price = bundle, why_list_price
         self._latest_values = latest_values
-        # With each offer the version of the latest values that it was decided from.
-        self._cache = OrderedDict[Key, tuple[int, RenderedOffer]]()
+        self.public_prices = PublicPrices() if public_prices is None else public_prices
+        self._public_version = self.public_prices.versions.get
+        # With each offer the version of the values that it was decided from.
+        self._cache = OrderedDict[Key, tuple[Version, RenderedOffer]]()
 
-    def get(self, rows: Sequence[int], terms: Sequence[Terms]) -> list[RenderedOffer]:
+    def get(
+        self, rows: Sequence[int], terms: Sequence[Terms], now: datetime
+    ) -> list[RenderedOffer]:
         """The offer for each row of the price book on its terms.
 
         If the model fails, all of them are at list price.
@@ -124,35 +139,64 @@ class Offers:
         if not missing:
             return [offer for _, offer in cached]
         try:
-            decided = dict(zip(missing, self._decide(list(missing)), strict=True))
+            decided = dict(zip(missing, self._decide(list(missing), now), strict=True))
         except Exception:  # any error of the model: a shop never waits for it
             log.exception("The response model failed. List prices are quoted.")
-            return self.at_list_price(rows, terms, "no_model", "the model failed")
+            return self.at_list_price(keys, "no_model", "the model failed", now)
         self._add_to_cache(missing, decided)
         return [decided.get(key, offer) for key, (_, offer) in zip(keys, cached, strict=True)]
 
     def at_list_price(
-        self, rows: Sequence[int], terms: Sequence[Terms], rule: str, because: str
+        self, keys: Sequence[Key], rule: str, because: str, now: datetime
     ) -> list[RenderedOffer]:
         """Offers at the list price, all with the same reason."""
-        listings = self._listings(rows)
+        listings = self._listings([row for row, _ in keys])
+        terms = [terms for _, terms in keys]
         listed = list_offers(terms, listings, rule, f"{because}; the list price applies")
-        return list(map(self._render, listed, terms, feature_rows(listings)))
+        return self._with_prior_prices(keys, listed, listings, now)
 
-    def _version(self, row: int) -> int:
-        """The version of the latest stock and competitor prices of a row; 0 if there are none."""
-        return self._latest_values.version(*self.bundle.places[row])
+    def _version(self, row: int) -> Version:
+        place = self.bundle.places[row]
+        return self._latest_values.version(*place), self._public_version(place, 0)
 
-    def _decide(self, keys: Sequence[Key]) -> list[RenderedOffer]:
+    def _decide(self, keys: Sequence[Key], now: datetime) -> list[RenderedOffer]:
         listings = self._listings([row for row, _ in keys])
         terms = [terms for _, terms in keys]
         decided = offers(terms, listings, self.bundle.manifest.limits, self.bundle.demand)
-        return list(map(self._render, decided, terms, feature_rows(listings)))
+        return self._with_prior_prices(keys, decided, listings, now)
+
+    def _with_prior_prices(
+        self, keys: Sequence[Key], decided: Sequence[Offer], listings: Listings, now: datetime
+    ) -> list[RenderedOffer]:
+        """The offers with their prior prices, rendered.
+
+        A prior price is also logged as the feature `lowest_30d`, so that a past quote is decided
+        the same again.
+        """
+        pairs = zip(keys, decided, strict=True)
+        prior = [self._prior_price(row, offer, now) for (row, _), offer in pairs]
+        features = feature_rows(replace(listings, lowest_30d=np.array(prior, np.float64)))
+        return [
+            self._render(replace(offer, lowest_30d=lowest), terms, logged)
+            for (_, terms), offer, lowest, logged in zip(
+                keys, decided, prior, features, strict=True
+            )
+        ]
+
+    def _prior_price(self, row: int, offer: Offer, now: datetime) -> int | None:
+        """The prior price; None if the sku is new or its department announces no discounts."""
+        public = self.public_prices.get(self.bundle.places[row])
+        history = self.bundle.earlier_prices(row) if public is None else public.history
+        rules = self.bundle.discount_rules[row]
+        if history is None or rules is None:
+            return None
+        for_everyone = offer.arm == CHAMPION and not offer.personalised
+        return prior_price(history, now, offer.price, rules, for_everyone)
 
     def _listings(self, rows: Sequence[int]) -> Listings:
         """Rows of the price book, updated with the latest stock and competitor prices."""
         listings = self.bundle.listings.take(np.asarray(rows))
-        updated = [position for position, row in enumerate(rows) if self._version(row)]
+        updated = [position for position, row in enumerate(rows) if self._version(row)[0]]
         if not updated:
             return listings
         prices, stock = listings.competitor_price.copy(), np.full(len(rows), np.nan)
@@ -164,7 +208,9 @@ class Offers:
                 stock[position] = units
         return replace(listings, competitor_price=prices, on_hand=stock)
 
-    def _add_to_cache(self, versions: dict[Key, int], decided: dict[Key, RenderedOffer]) -> None:
+    def _add_to_cache(
+        self, versions: dict[Key, Version], decided: dict[Key, RenderedOffer]
+    ) -> None:
         for key, version in versions.items():
             _, terms = key
             if terms.arm.draw is None:  # each shopper of the exploration arm has another draw
@@ -193,7 +239,10 @@ class Offers:
         # other fields follow it in the log line.
         log_json = b'"floor":%b},%b' % (to_json(offer.floor), _json_fields(logged))
         rules = [reason.rule for reason in offer.reasons]
-        return RenderedOffer.from_fields(public, rules, log_json, offer.expectation)
+        known = self.public_prices.get((offer.sku, offer.zone))
+        fallback = not FALLBACKS.isdisjoint(rules)
+        new_price = is_new(offer, known, fallback)
+        return RenderedOffer.from_fields(public, rules, log_json, offer.expectation, new_price)
 
 
 def _log_terms(terms: Terms) -> dict[str, Any]:

@@ -15,10 +15,11 @@ from pydantic_core import from_json
 
 from pricebook.pricing.budget import Issued
 from pricebook.pricing.personal import Expectation
+from pricebook.pricing.quote import FALLBACKS
 from serving.http.schemas import QuoteRequest
 from serving.quotes.batch import KnownShopper
 from serving.quotes.locks import Key, LockedQuote, Validity
-from serving.quotes.offers import FALLBACKS, from_log
+from serving.quotes.offers import from_log
 
 log = logging.getLogger("pricebook.locks")
 

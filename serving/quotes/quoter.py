@@ -16,10 +16,11 @@ from typing import Any
 from pydantic_core import to_json
 
 from pricebook.config import Personal
+from pricebook.events import Place
 from pricebook.pricing.arms import CANARY, assign
 from pricebook.pricing.budget import Issued, OfferAccount, first_day
 from pricebook.pricing.personal import purpose
-from pricebook.pricing.quote import Terms
+from pricebook.pricing.quote import FALLBACKS, Terms
 from pricebook.pricing.quote import terms as shopper_terms
 from pricebook.signals import EventWindows
 from serving.http.errors import RequestError
@@ -28,7 +29,8 @@ from serving.quotes.batch import Batch
 from serving.quotes.bundle import Bundle
 from serving.quotes.locks import Key, LockedQuote, PriceLocks, Validity
 from serving.quotes.lookup import find_rows
-from serving.quotes.offers import FALLBACKS, Offers, RenderedOffer
+from serving.quotes.offers import Offers, RenderedOffer
+from serving.quotes.price_changes import price_changes
 from serving.quotes.quote_log import log_line, read_quote
 from serving.quotes.signing import KeyRing
 from serving.state.champion import Champion
@@ -143,19 +145,25 @@ class Quoter:
         """New quotes: decided, logged and counted."""
         bundle, terms = offers.bundle, self._terms(offers.bundle, batch)
         if stop_reason is not None:
-            rendered = offers.at_list_price(batch.rows, terms, "kill_switch", stop_reason)
+            keys = list(zip(batch.rows, terms, strict=True))
+            rendered = offers.at_list_price(keys, "kill_switch", stop_reason, batch.now)
         elif offers.why_list_price:
-            rendered = offers.at_list_price(batch.rows, terms, "no_champion", offers.why_list_price)
+            keys = list(zip(batch.rows, terms, strict=True))
+            why = offers.why_list_price
+            rendered = offers.at_list_price(keys, "no_champion", why, batch.now)
         elif store_problem:
-            rendered = offers.at_list_price(batch.rows, terms, "online_store", store_problem)
+            keys = list(zip(batch.rows, terms, strict=True))
+            rendered = offers.at_list_price(keys, "online_store", store_problem, batch.now)
         else:
             self._add_purposes(bundle, batch, terms)
-            rendered = self._offers(offers, batch.rows, terms)
+            rendered = self._offers(offers, batch.rows, terms, batch.now)
             self._withhold(offers, batch, terms, rendered)
         validity = Validity.from_instant(batch.now, bundle.manifest.limits.ttl_seconds)
         ids = _new_ids(len(rendered), batch.now)
         quotes = [LockedQuote(*pair, validity) for pair in zip(ids, rendered, strict=True)]
-        self._log(quotes, batch, self._shadow_prices(bundle, batch.rows, terms), bundle)
+        self._log(quotes, batch, self._shadow_prices(bundle, batch, terms), bundle)
+        if changes := price_changes(offers, batch, rendered):
+            offers.public_prices.add(changes, batch.now)
         self.count_issued(rendered)
         _report_model_failures(quotes)
         return quotes
@@ -202,7 +210,8 @@ class Quoter:
                 refused.append(position)
         if refused:
             rows = [batch.rows[position] for position in refused]
-            public = self._offers(offers, rows, [terms[position] for position in refused])
+            public_terms = [terms[position] for position in refused]
+            public = self._offers(offers, rows, public_terms, batch.now)
             for position, offer in zip(refused, public, strict=True):
                 rendered[position] = offer
             self._count_public(batch, rendered, refused)
@@ -234,35 +243,37 @@ class Quoter:
             self.account.add_value(batch.now.date(), value)
 
     def _offers(
-        self, offers: Offers, rows: Sequence[int], terms: Sequence[Terms]
+        self, offers: Offers, rows: Sequence[int], terms: Sequence[Terms], now: datetime
     ) -> list[RenderedOffer]:
         """Offers of the champion; in the canary arm those of the challenger if it lists the sku."""
-        rendered = offers.get(rows, terms)
+        rendered = offers.get(rows, terms, now)
         for position, row_terms in enumerate(terms):
             if row_terms.arm.name == CANARY:
-                offer = self._challenger_offer(offers.bundle, rows[position], row_terms)
+                place = offers.bundle.places[rows[position]]
+                offer = self._challenger_offer(place, row_terms, now)
                 rendered[position] = offer or rendered[position]
         return rendered
 
     def _shadow_prices(
-        self, bundle: Bundle, rows: Sequence[int], terms: Sequence[Terms]
+        self, bundle: Bundle, batch: Batch, terms: Sequence[Terms]
     ) -> list[int | None]:
         """What the challenger would have quoted; None if shadow prices are off or it has none."""
         if not bundle.manifest.limits.experiment.shadow:
-            return [None] * len(rows)
+            return [None] * len(batch.rows)
+        places = [bundle.places[row] for row in batch.rows]
         shadows = (
-            self._challenger_offer(bundle, row, Terms(row_terms.segment, row_terms.because))
-            for row, row_terms in zip(rows, terms, strict=True)
+            self._challenger_offer(place, Terms(row_terms.segment, row_terms.because), batch.now)
+            for place, row_terms in zip(places, terms, strict=True)
         )
         return [None if offer is None else offer.price for offer in shadows]
 
-    def _challenger_offer(self, bundle: Bundle, row: int, terms: Terms) -> RenderedOffer | None:
+    def _challenger_offer(self, place: Place, terms: Terms, now: datetime) -> RenderedOffer | None:
         """The challenger's offer; None without a challenger, or if it does not list the sku."""
         challenger = self.challenger.in_service
         if challenger is None:
             return None
-        challenger_row = challenger.bundle.row(*bundle.places[row])
-        return None if challenger_row is None else challenger.get([challenger_row], [terms])[0]
+        row = challenger.bundle.row(*place)
+        return None if row is None else challenger.get([row], [terms], now)[0]
 
     def _log(
         self,

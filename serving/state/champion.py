@@ -18,6 +18,7 @@ from serving.http.errors import RequestError
 from serving.quotes import bundle as bundles
 from serving.quotes.bundle import Bundle
 from serving.quotes.offers import Offers
+from serving.quotes.public_prices import PublicPrices
 
 log = logging.getLogger("pricebook.champion")
 
@@ -72,6 +73,9 @@ class Champion:
     service, and `problem` says why. With `unload_when_removed` the bundle is taken out of service
     when its folder is removed; a challenger is used like this.
 
+    `public_prices` are those of the home, shared by its bundles. Without them each bundle keeps its
+    own, in memory.
+
     `packed_bundle` is the folder of the bundle inside the Bento, used while no champion has been
     promoted in this home. `price_list` is the folder of the price list, used while neither can be
     served; the first champion replaces it. `on_swap` is called with "served" or "refused".
@@ -85,10 +89,12 @@ class Champion:
         on_swap: Callable[[str], None] = lambda outcome: None,
         unload_when_removed: bool = False,
         price_list: Path | None = None,
+        public_prices: PublicPrices | None = None,
     ) -> None:
         self._champion = BundleFolder(folder)
         self._price_list = None if price_list is None else BundleFolder(price_list)
         self._latest_values, self._on_swap = latest_values, on_swap
+        self._public_prices = public_prices
         self._unload_when_removed = unload_when_removed
         self.problem = NOTHING_TO_SERVE.format(path=folder / "bundle.json")
         # Written by the background thread and read by requests. Each is one attribute that is
@@ -151,7 +157,8 @@ class Champion:
         if folder.replaced():  # the files may be of two bundles
             return False
         why = self._why_list_price(bundle)
-        self.in_service, self.problem = Offers(bundle, self._latest_values, why), ""
+        self.in_service = Offers(bundle, self._latest_values, self._public_prices, why)
+        self.problem = ""
         tune_process()
         self._on_swap("served")
         versions = {name: model.version for name, model in bundle.manifest.models.items()}
