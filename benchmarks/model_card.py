@@ -72,6 +72,18 @@ makes every elasticity negative. Each has a standard error and a 90 % interval. 
 the category, to single skus of small categories, to competitors) come from the same residuals. They
 measure how much of the sales at a lower price come from substitutes in the same shop.
 
+**Errors in prices**: the price of a period is the mean of what was paid, so coupons, stores and chance
+add errors, which pull elasticities towards 0. Two halves of the sales (of stores, else shoppers, else
+orders) show how large the errors are. The price of one half is the instrument for that of the other. The
+training reports the reliability of the prices, and the elasticity with and without the correction. Cross
+elasticities are not corrected.
+
+**Deals**: a shop without promotions gets a flag where a price is temporarily below the regular one, so
+that the lift of a deal is not read as an effect of its price.
+
+**The interval of the pooled elasticity** includes how much departments and categories differ. It is wider
+for a shop of few departments.
+
 **Data**: the data of the demand model, and the orders of known shoppers by segment.
 
 **Inputs of the exported model**: the indices of {columns}, and the log of price over reference price.
@@ -87,6 +99,8 @@ _RESPONSE_LIMITS = """\
 - A segment gets its own elasticity only if that improves the held-out likelihood. Where every price cut
   counts as a promotion, differences between segments are underestimated.
 - A cross elasticity between two skus is uncertain; its sign is more reliable than its size.
+- Inferred deals cannot tell a display from a price cut without one. If all deals of a shop are equally deep
+  and its regular prices do not change, its elasticities come from the prior.
 - Without a unit cost or a floor, or with too few sales, the quote is the list price, and its reason names
   the cause.
 """
@@ -109,6 +123,9 @@ _SOURCES = """\
 - Hoerl & Kennard 1970, "Ridge regression", Technometrics 12(1): the regression on a sku's own past.
 - Chernozhukov et al. 2018, "Double/debiased machine learning for treatment and structural parameters",
   Econometrics Journal 21(1): the price response.
+- Angrist & Krueger 1995, "Split-sample instrumental variables estimates of the return to schooling",
+  Journal of Business & Economic Statistics 13(2); Fuller 1987, Measurement Error Models; Carroll et al.
+  2006, Measurement Error in Nonlinear Models, ch. 4: errors in prices.
 - Clarke & Polselli 2026, "Double machine learning for static panel models with fixed effects",
   Econometrics Journal 29(1): the price response with an effect for each series.
 - Santos Silva & Tenreyro 2006, "The log of gravity", Review of Economics and Statistics 88(4): counts

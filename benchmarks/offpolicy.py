@@ -188,7 +188,7 @@ def trade(shop: Shop, folder: Path) -> None:
                 if rng.random() < probability(item, quote["price"])[shop.market.segment[customer]]:
                     order += 1
                     units = 1 + int(rng.poisson(SPARE))
-                    orders.append(_order(f"{order}", now, quote, units))
+                    orders.append(order_line(f"{order}", now, quote, units))
             log.append(orders, now)
             now += timedelta(days=1)
 
@@ -209,7 +209,7 @@ def _requests(shop: Shop, shopper: Any, sku: Any) -> list[QuoteRequest]:
     ]
 
 
-def _order(event_id: str, now: datetime, quote: dict[str, Any], units: int) -> bytes:
+def order_line(event_id: str, now: datetime, quote: dict[str, Any], units: int) -> bytes:
     event = Event(
         event_id, now, "order", sku=quote["sku"], quote_id=quote["quote_id"], quantity=units
     )

@@ -30,6 +30,7 @@ ORDER = (
     "response",
     "censoring",
     "profit",
+    "profit-store-choice",
     "anyshop",
     "offpolicy",
     *(f"serving-{part}" for part in ("speed", "batch", "events", "memory", "swaps", "faults")),

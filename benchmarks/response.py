@@ -5,8 +5,9 @@
 The first part uses simulated markets, whose elasticities are known. All methods use the same rows
 and the same controls: display, mailer, stock, the competitor's price, season, and the price and
 promotions of the category's other skus. The second part uses the Complete Journey, whose
-elasticities are unknown. It measures the effect of the promotion controls, and the correlation
-between the elasticities of two halves of the stores.
+elasticities are unknown. It measures the effect of the promotion controls, the correlation
+between the elasticities of two halves of the stores, and the errors of the prices. A third part
+(`benchmarks.conditions`) has simulated markets with few transactions, and without promotions.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from benchmarks import conditions
 from benchmarks.inputs.panel import benchmark_panel
 from benchmarks.inputs.simulated import SimulatedShop, simulate_shop
 from benchmarks.report import Bar, Plot, print_result, write_result
@@ -232,7 +234,7 @@ def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 def journey() -> tuple[list[dict[str, Any]], list[Bar], dict[str, Any]]:
     """The elasticities of the Complete Journey's 500 best sellers: a table, bars and details."""
-    panel = benchmark_panel()
+    panel = conditions.journey_panel()
     model = fit(panel, NO_SHOPPERS, Response(), 7)
     elasticities, totals = model.elasticities(), model.summary
     margin = 1.645 * totals.pooled_stderr  # a 90 % interval
@@ -243,6 +245,8 @@ def journey() -> tuple[list[dict[str, Any]], list[Bar], dict[str, Any]]:
             "low": totals.pooled - margin,
             "high": totals.pooled + margin,
             "without promotion controls": totals.pooled_without_promotion_controls,
+            "reliability": totals.reliability,
+            "uncorrected": totals.pooled_uncorrected,
         },
         {
             "method": LEAST_SQUARES,
@@ -260,7 +264,8 @@ def journey() -> tuple[list[dict[str, Any]], list[Bar], dict[str, Any]]:
             at_most=False,
         ),
     ]
-    return table, bars, {"halves_shrunk": shrunk, "halves_unshrunk": unshrunk}
+    figures = {"halves_shrunk": shrunk, "halves_unshrunk": unshrunk}
+    return table, bars, {**figures, "split_sample": conditions.split_sample(panel)}
 
 
 def halves(panel: pd.DataFrame) -> tuple[float, float]:
@@ -305,8 +310,12 @@ def main() -> None:
     markets = pd.DataFrame([{"seed": seed, **row} for seed in range(seeds) for row in market(seed)])
     table, bars = summary(markets)
     print_result(f"{TITLE}: means over {seeds} simulated markets", table, bars)
+    hard = pd.DataFrame([row for seed in range(seeds) for row in conditions.conditions(seed)])
+    hard_table, hard_bars = conditions.summary(hard)
+    print_result(f"{TITLE}: means over {seeds} markets, harder conditions", hard_table, hard_bars)
     real, real_bars, figures = journey()
     print_result(f"{TITLE}: the Complete Journey's 500 best sellers", real, real_bars)
+    print_result(f"{TITLE}: errors in its prices", [figures["split_sample"]], [])
     plot = Plot("method", "error per sku")
     by_seed = markets.astype(object).where(markets.notna(), None).to_dict("records")
     command = COMMAND if seeds == 20 else f"{COMMAND} --seeds {seeds}"
@@ -315,8 +324,9 @@ def main() -> None:
         TITLE,
         command,
         table,
-        [*bars, *real_bars],
+        [*bars, *hard_bars, *real_bars],
         plot,
+        conditions=hard_table,
         journey=real,
         **figures,
         by_seed=by_seed,

@@ -25,7 +25,10 @@ def down() -> None:
 
 
 def status() -> None:
-    """Print which servers of this home run, and where."""
+    """Print which servers of this home run, and where.
+
+    It also prints which prices the service quotes, and why.
+    """
     from cli.servers import status
 
     status(Settings())

@@ -29,6 +29,7 @@ COMMANDS = (
     stages.promote,
     reports.backtest,
     reports.elasticities,
+    reports.frontier,
     reports.reproduce,
     verdicts.verdicts,
     champion.rollback,

@@ -80,10 +80,15 @@ def elasticities(
 def _summary_text(summary: dict[str, Any]) -> str:
     if not summary["series_with_evidence"]:
         return "No price varied enough to estimate an elasticity. All of them are assumptions."
-    naive = summary["naive"]
+    naive, reliability = summary["naive"], summary["reliability"]
+    correction = (
+        f" {reliability:.0%} of the variation of the prices is real, the rest is error; without "
+        f"correction for it: {summary['pooled_uncorrected']:.2f}."
+    )
     return (
         f"Pooled {summary['pooled']:.2f} ± {summary['pooled_stderr']:.2f} over "
-        f"{summary['series']:,} series. Without control for promotions: "
+        f"{summary['series']:,} series.{correction if reliability < 1 else ''} "
+        "Without control for promotions: "
         f"{summary['pooled_without_promotion_controls']:.2f}. By least squares: "
         f"{'not defined' if naive is None else f'{naive:.2f}'}."
     )
@@ -98,6 +103,52 @@ def _elasticities_table(title: str, frame: Any, rows: int) -> Table:
     table = Table(*frame.columns, title=title)
     for row in top.itertuples(index=False):
         table.add_row(*(f"{cell:.2f}" if isinstance(cell, float) else str(cell) for cell in row))
+    return table
+
+
+def frontier(as_of: AsOf = None) -> None:
+    """Show what each objective would charge and earn, and what more volume costs in profit.
+
+    Uses the champion, or the newest response model before the first champion.
+    """
+    from pipelines.reports.frontier import frontier as run
+
+    report = run(*stage_inputs(as_of))
+    console.print(objectives_table(report["outcomes"]))
+    console.print(_frontier_table(report["frontier"]))
+    for segment, share in report["personal"].items():
+        console.print(f"{segment}: a lower personal price for {share:.0%} of the modelled listings")
+    console.print(f"All figures and a plot: {report['folder']}", soft_wrap=True)
+
+
+def _frontier_table(points: list[dict[str, float]]) -> Table:
+    columns = {"units": "+.1%", "revenue": "+.1%", "profit": "+.1%", "price_index": ".3f"}
+    heads = (name.replace("_", " ") for name in columns)
+    table = Table(*heads, title="More volume, less profit (long run, against the list prices)")
+    for point in points:
+        table.add_row(*(format(point[name], style) for name, style in columns.items()))
+    return table
+
+
+OUTCOME_COLUMNS = {
+    "at list": ("at_list", ".0%"),
+    "below list": ("below", ".0%"),
+    "by the model": ("from_model", ".0%"),
+    "median cut": ("reduction", ".1%"),
+    "long-run profit": ("long_run_profit", "+.1%"),
+    "short-run profit": ("short_run_profit", "+.1%"),
+    "units": ("units", "+.1%"),
+    "price index": ("price_index", ".3f"),
+}
+
+
+def objectives_table(outcomes: list[dict[str, Any]]) -> Table:
+    """A row for each objective: its public prices, and changes against the list prices."""
+    title = "Public prices by objective, against the list prices, as the model expects"
+    table = Table("objective", *OUTCOME_COLUMNS, title=title)
+    for row in outcomes:
+        cells = (format(row[key], style) for key, style in OUTCOME_COLUMNS.values())
+        table.add_row(row["objective"], *cells)
     return table
 
 

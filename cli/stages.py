@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from cli.options import AsOf, print_report, run_stage, stage_inputs
-from cli.verdicts import print_verdict
+from cli.verdicts import print_refusal, print_verdict
 from pricebook.config import Settings, load_params
 
 
@@ -66,6 +66,7 @@ def gate(as_of: AsOf = None) -> None:
     day, params, settings = stage_inputs(as_of)
     verdict = stage(day, params, settings, challengers(settings))
     print_verdict(verdict)
+    print_refusal(verdict)
     raise typer.Exit(0 if verdict["passed"] else 1)
 
 

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from cli.options import console
 from pricebook.config import Settings
+from pricebook.verdict import after_refusal
 
 
 def verdicts(
@@ -25,14 +26,15 @@ def verdicts(
         console.print("No verdict yet. Run `pricebook gate`, or trigger `retrain` in Airflow.")
     for verdict in recorded:
         print_verdict(verdict.body)
+    for verdict in recorded[:1]:  # an earlier refusal says nothing about the prices of today
+        print_refusal(verdict.body)
 
 
 def print_verdict(verdict: Mapping[str, Any], console: Console = console) -> None:
     """Print a verdict: its checks, what to do about the failed ones, and the versions compared."""
     console.print(verdict_table(verdict))
-    for check in verdict["checks"]:
-        if check.get("next_step"):  # verdicts of earlier versions have none
-            console.print(f"{check['name']}: {check['next_step']}", markup=False, highlight=False)
+    for step in next_steps(verdict):
+        console.print(step)
     challenger, champion = _pair(verdict["challenger"]), _pair(verdict["champion"])
     console.print(f"challenger {challenger}, champion {champion}")
 
@@ -49,6 +51,18 @@ def verdict_table(verdict: Mapping[str, Any]) -> Table:
         figures = (f"{check[key]:.4g}" for key in ("figure", "bar"))
         table.add_row(check["name"], mark, *figures, Text(check["reason"]))
     return table
+
+
+def print_refusal(verdict: Mapping[str, Any], console: Console = console) -> None:
+    """Print what the refusal of a pair means for the prices in service; nothing if it passed."""
+    if text := after_refusal(verdict):
+        console.print(Text(text))
+
+
+def next_steps(verdict: Mapping[str, Any]) -> list[Text]:
+    """What to do about each failed check. Verdicts of earlier versions do not say it."""
+    failed = (check for check in verdict["checks"] if check.get("next_step"))
+    return [Text(f"{check['name']}: {check['next_step']}") for check in failed]
 
 
 def _pair(versions: Mapping[str, str]) -> str:

@@ -7,7 +7,7 @@
 | ingest | the shop's source | `data/raw` |
 | validate | `data/raw` | `data/validated`, `data/quarantine`, alerts |
 | featurize | `data/validated` | `data/features` |
-| materialize | `data/features` | the online store |
+| materialize | `data/features` | the online store, the price list |
 
 `ingest` and `materialize` are retried twice, because a source or a store may be unavailable for a
 moment. An error that Pricebook raises itself (a critical check, too many bad rows, a wrong setting)

@@ -9,8 +9,9 @@
 | promote | makes the pair the champion; the running service swaps to it |
 
 Tasks are not retried, because the same data and seed give the same model. If the gate refuses the
-pair, `promote` is skipped, its log says why, and the champion stays. `pricebook verdicts` prints
-the verdicts, and `pricebook rollback` returns to the previous champion.
+pair, `promote` is skipped, its log says why and what to do next, and the champion stays. Without a
+champion the service quotes list prices meanwhile. `pricebook verdicts` prints the verdicts, and
+`pricebook rollback` returns to the previous champion.
 
 A run of **refresh** updates the asset **features**, which starts this DAG if it is not paused. To
 train by hand only, leave it paused and tick *Unpause* on the form, or pause it again afterwards.
@@ -60,7 +61,8 @@ def promote(verdict: dict[str, Any]) -> dict[str, Any]:
     with stage(retrain_inputs) as (_, params, settings):
         report = promote(verdict, params, settings)
     if not report["promoted"]:
-        raise AirflowSkipException(f"The champion stays. {' '.join(verdict['refusals'])}")
+        refusals = " ".join(report["refusals"])
+        raise AirflowSkipException(f"Refused: {refusals} {report['next_step']}")
     return report
 
 

@@ -1,4 +1,4 @@
-"""The long-run term of each row of the price book, from the tables of a response model.
+"""The long-run term and the public price of each row of a price book, from a model's tables.
 
 This applies `pricebook.pricing.objective` to a price book: it chooses the objective that params
 name, and fills its inputs.
@@ -17,12 +17,16 @@ from models.response.segments import EVERYONE
 from pricebook.config import Objective, Quote
 from pricebook.pricing import guardrails
 from pricebook.pricing import objective as objectives
+from pricebook.pricing.decision import Decision, Listings, decide_many
 from pricebook.pricing.objective import Rows
 
 Floats = NDArray[np.float64]
 
 SERIES = ["sku", "zone"]
 VALUES = {"volume": objectives.volume, "revenue": objectives.revenue}
+MAX_PRICE_RATIO = 16.0  # of a price to the reference price, where a model's demand is read
+MONEY = ("reference_price", "unit_cost", "map_price", "competitor_price", "public_price")
+TERMS = ("cannibalised", "long_run")
 
 
 @dataclass(frozen=True)
@@ -102,6 +106,43 @@ class Book:
 
     def _terms_of(self, prices: Floats) -> Floats:
         return np.nan_to_num(objectives.implied_terms(self.rows, prices), nan=0.0)
+
+
+def listings(book: pd.DataFrame) -> Listings:
+    """A price book as listings. A column of money that it lacks is unknown, a term is 0."""
+    unknown = pd.Series(np.nan, book.index)
+    columns = {name: _floats(book.get(name, unknown)) for name in MONEY}
+    terms = {name: np.nan_to_num(_floats(book.get(name, unknown))) for name in TERMS}
+    return Listings(
+        sku=book["sku"].to_numpy(object),
+        zone=book["zone"].to_numpy(object),
+        list_price=_floats(book["list_price"]).round().astype(np.int64),
+        cost_assumed=book["cost_assumed"].to_numpy(bool),
+        modelled=book["modelled"].to_numpy(bool),
+        **columns,
+        **terms,
+    )
+
+
+def public_decisions(
+    rows: Listings, elasticities: pd.DataFrame, limits: Quote, segment: str = EVERYONE
+) -> list[Decision]:
+    """The decision for each listing, for everyone or for the shoppers of a segment.
+
+    Args:
+        elasticities: `ResponseModel.elasticities()`.
+    """
+    keys = pd.DataFrame({"sku": rows.sku, "zone": rows.zone})
+    of_segment = elasticities[elasticities["segment"] == segment]
+    own = _floats(keys.merge(of_segment, on=SERIES, how="left")["elasticity"])
+    by_key = dict(zip(zip(rows.sku, rows.zone, strict=True), own, strict=True))
+
+    def demand_ratio(some: Listings, _: object, ratios: Floats) -> Floats:
+        slopes = np.array([by_key[key] for key in zip(some.sku, some.zone, strict=True)])
+        bounded = np.clip(ratios, 1 / MAX_PRICE_RATIO, MAX_PRICE_RATIO)
+        return np.asarray(bounded ** slopes[:, None])
+
+    return decide_many(rows, [segment] * len(rows), limits, demand_ratio)
 
 
 def _floats(column: pd.Series) -> Floats:

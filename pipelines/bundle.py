@@ -1,4 +1,8 @@
-"""The bundle: everything the price service needs to quote with a pair of models, in one folder."""
+"""The bundle: everything the price service needs to quote, in one folder.
+
+With a pair of models it is written when the pair is promoted. Without models it is the price list,
+from which the service quotes list prices until there is a champion.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +18,13 @@ from typing import TYPE_CHECKING, Any
 from pipelines.evaluation.panel import read_features
 from pipelines.reports.public_prices import last_public_prices
 from pricebook.config import Params, Settings
-from pricebook.files import write_json
+from pricebook.errors import DamagedFile
+from pricebook.files import atomic_dir, read_json, write_json
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from models.objective import Book
     from models.registry import Registry
     from pipelines.evaluation.predictions import Responses
 
@@ -46,24 +52,53 @@ def write_bundle(
         saved = SavedModels(registry, Path(scratch))
         for name in EXPORTED:
             shutil.copy2(saved.files("response", pair["response"]) / name, folder / name)
-        book = _price_book(saved.responses(pair["response"]), task.panel, params, settings)
+        book, _ = price_book(saved.responses(pair["response"]), task.panel, params, settings)
         forecast = saved.forecasts(pair["demand"], task).next_horizon
     book.to_parquet(folder / "price_book.parquet")
     forecast.to_parquet(folder / "forecast.parquet")
-    _write_description(folder, verdict, params)
+    models = {name: {"version": version} for name, version in verdict["challenger"].items()}
+    about = {"models": models, "as_of": verdict["as_of"], "horizon": params.train.horizon}
+    _write_description(folder, verdict["id"], about, params)
 
 
-def _write_description(folder: Path, verdict: Mapping[str, Any], params: Params) -> None:
+def write_price_list(as_of: date, params: Params, settings: Settings) -> None:
+    """Write the price list: the price book and the limits, without models.
+
+    It also holds why there is no champion: none was promoted, or the gate refused the first pair.
+
+    Raises:
+        EmptyHistory: the home has no features.
+    """
+    book = read_features("price_book", settings)
+    about = {"models": {}, "as_of": str(as_of), "horizon": 0, "why": _why_no_champion(settings)}
+    with atomic_dir(settings.price_list) as folder:
+        book.assign(cannibalised=0.0).to_parquet(folder / "price_book.parquet")
+        _write_description(folder, "price_list", about, params)
+
+
+def _why_no_champion(settings: Settings) -> str:
+    """Why a service without a champion has none, from the last verdict."""
+    try:
+        verdict = read_json(settings.report("gate"))
+    except (FileNotFoundError, DamagedFile):
+        verdict = {"passed": True}
+    if verdict["passed"] or verdict["champion"]:
+        return "no champion has been promoted"
+    failed = ", ".join(refusal.split(":")[0] for refusal in verdict["refusals"])
+    return f"the gate refused the first models ({failed})"
+
+
+def _write_description(
+    folder: Path, built_from: str, about: Mapping[str, Any], params: Params
+) -> None:
     description = {
-        "models": {name: {"version": version} for name, version in verdict["challenger"].items()},
-        "as_of": verdict["as_of"],
+        **about,
         "currency": params.shop.currency,
         "minor_digits": params.shop.minor_digits,
         "grain": params.shop.grain,
-        "horizon": params.train.horizon,
         "quote": params.quote.model_dump(mode="json"),
     }
-    description["built_from"] = f"{verdict['id']}_{_digest(folder, description)}"
+    description["built_from"] = f"{built_from}_{_digest(folder, description)}"
     write_json(folder / "bundle.json", description)
 
 
@@ -75,10 +110,10 @@ def _digest(folder: Path, description: Mapping[str, Any]) -> str:
     return digest.hexdigest()[:8]
 
 
-def _price_book(
+def price_book(
     responses: Responses, history: pd.DataFrame, params: Params, settings: Settings
-) -> pd.DataFrame:
-    """The price book with what a decision needs besides.
+) -> tuple[pd.DataFrame, Book]:
+    """The price book with what a decision needs besides, and what the objective reads of it.
 
     `cannibalised` is the margin that each unit gained costs the shop's own substitutes, `long_run`
     what the objective adds to the elasticity, and `public_price` the last public price.
@@ -86,9 +121,9 @@ def _price_book(
     from models.objective import Book
     from models.response.cannibalisation import cannibalised, recent_units
 
-    book = read_features("price_book", settings)
+    rows = read_features("price_book", settings)
     units = recent_units(history)
-    lost = cannibalised(responses.elasticities, responses.cross, book, units)
-    priced = Book.from_tables(book, responses.elasticities, lost, units, params.quote)
-    long_run, public = priced.long_run(params.objective), last_public_prices(book, settings)
-    return book.assign(cannibalised=lost, long_run=long_run, public_price=public)
+    lost = cannibalised(responses.elasticities, responses.cross, rows, units)
+    book = Book.from_tables(rows, responses.elasticities, lost, units, params.quote)
+    long_run, public = book.long_run(params.objective), last_public_prices(rows, settings)
+    return rows.assign(cannibalised=lost, long_run=long_run, public_price=public), book

@@ -7,6 +7,7 @@ replaced at once, so a reader never sees a mix of two runs.
 from __future__ import annotations
 
 import logging
+import math
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -28,10 +29,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("pricebook.featurize")
 
+MIN_PERIODS, MIN_SHARE = 40, 0.75  # with sales, that a modelled series needs; of all periods
+
 # What a shop loses without an optional table or column; logged as a warning.
 WITHOUT_TABLE = {
     "products": "skus have no department, category or cost, and no department is excluded",
-    "promotions": "display, mailer and promotion are 0",
+    "promotions": "display, mailer and promotion are 0, and deals are inferred from prices",
     "customers": "consent is unknown",
     "prices": "list prices come from products or orders",
     "inventory": "every sku counts as on hand",
@@ -47,6 +50,7 @@ SORTED_BY = {
     "sku_segment": ("sku", "zone", "segment", "event_timestamp"),
     "shopper": ("customer_id", "event_timestamp"),
     "segment_period": ("sku", "zone", "segment", "period"),
+    "half_period": ("sku", "zone", "period"),
     "price_book": ("sku", "zone"),
 }
 
@@ -170,6 +174,7 @@ def _build(con: Backend, tables: Tables, params: Params, as_of: date) -> _Build:
     shoppers = f.with_segment(shoppers, f.learn_segments(shoppers, calendar))
     by_segment = f.segment_panel(lines, cells, shoppers, calendar)
     by_segment = _compute(con, "by_segment", by_segment)
+    halved_by = f.halved_by(lines, shop)
     book = f.BookInputs(tables, lines, sales, series, calendar, shop, params.costs)
     features = {
         "sku_period": lambda: f.sku_period(cells, calendar),
@@ -177,6 +182,7 @@ def _build(con: Backend, tables: Tables, params: Params, as_of: date) -> _Build:
         "sku_segment": lambda: f.sku_segment(by_segment, calendar),
         "shopper": lambda: f.shopper(shoppers, calendar),
         "segment_period": lambda: f.segment_period(by_segment, calendar),
+        "half_period": lambda: f.half_period(lines, series, calendar, halved_by),
         "price_book": lambda: f.price_book(book, periods),
     }
     return _Build(calendar, features, _net_returns(f.net_returns(sales, series, calendar), shop))
@@ -220,19 +226,42 @@ def _calendar(trading: ir.Table, params: Params, as_of: date) -> Calendar:
 
 
 def _series(con: Backend, sales: ir.Table, calendar: Calendar, params: Params) -> ir.Table:
-    from pricebook.features import modelled_series
+    from pricebook.features import modelled_series, most_periods
 
-    enough = params.featurize.min_periods
+    periods, most = len(calendar.periods), int(most_periods(sales, calendar).execute() or 0)
+    enough = params.featurize.min_periods or _enough_periods(periods, most)
     series = _compute(con, "series", modelled_series(sales, calendar, enough))
     count = _count(series)
     if not count:
         skus = int(sales.sku.nunique().execute())
+        advice = f"lower featurize.min_periods to {most} or less" if most else "none has any"
         raise EmptyHistory(
-            f"No sku has sales in {enough} of the {len(calendar.periods)} whole periods; "
-            f"lower featurize.min_periods. Received: sales of {skus:,} skus"
+            f"No sku has sales in {enough} of the {periods} whole periods; {advice}. "
+            f"Received: sales of {skus:,} skus"
         )
     log.info("%s series are modelled: steady (%d periods) or seasonal.", f"{count:,}", enough)
     return series
+
+
+def _enough_periods(periods: int, most: int) -> int:
+    """The periods with sales that a modelled series needs, where params do not say.
+
+    It is `MIN_PERIODS`, lowered for a shop with a shorter history.
+
+    Args:
+        periods: whole periods of the shop.
+        most: the periods with sales of the series that has most of them.
+    """
+    enough = max(1, min(MIN_PERIODS, math.ceil(MIN_SHARE * periods), most))
+    if enough < MIN_PERIODS:
+        log.warning(
+            "A short history (%d periods): a series is modelled with sales in %d of them instead "
+            "of %d. featurize.min_periods sets another number.",
+            periods,
+            enough,
+            MIN_PERIODS,
+        )
+    return enough
 
 
 def _count(table: ir.Table) -> int:

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines import lineage
+from pipelines.bundle import write_price_list
 from pipelines.evaluation.panel import read_features
 from pricebook.config import Params, Settings
 from pricebook.errors import RegistryError
 from pricebook.files import write_json
-from pricebook.verdict import GateCheck, Verdict, at_most
+from pricebook.verdict import GateCheck, Verdict, after_refusal, at_most
 
 if TYPE_CHECKING:
     from models.registry import Registry
@@ -74,6 +75,8 @@ def gate(
         checks=(*checks, _parity_check(as_of, params, settings)),
     ).as_dict()
     _record(verdict, settings, registry)
+    if not champion:
+        write_price_list(as_of, params, settings)  # each quote says why there is no champion
     return verdict
 
 
@@ -103,6 +106,8 @@ def _record(verdict: dict[str, Any], settings: Settings, registry: Registry) -> 
     write_json(settings.report("gate"), verdict)
     for line in verdict["refusals"] or ["every check passed"]:
         log.info("Verdict %s: %s", verdict["id"], line)
+    if not verdict["passed"]:
+        log.info(after_refusal(verdict))
 
 
 def _parity_check(as_of: date, params: Params, settings: Settings) -> GateCheck:

@@ -1,4 +1,7 @@
-"""materialize: the latest features of active skus and shoppers → the online store."""
+"""materialize: the latest features of active skus and shoppers → the online store.
+
+It also writes the price list, which the price service quotes from until there is a champion.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipelines.bundle import write_price_list
 from pipelines.feature_store import KEYS, open_store, pushed_keys_file, register
 from pricebook.config import Params, Settings, cutoff
 from pricebook.errors import EmptyHistory
@@ -24,7 +28,7 @@ PERIOD_DAYS = {"day": 1, "week": 7, "month": 31}
 
 
 def materialize(as_of: date, params: Params, settings: Settings) -> dict[str, int]:
-    """Push the latest features known at `as_of` to the online store.
+    """Push the latest features known at `as_of` to the online store, and write the price list.
 
     A sku or shopper without a sale in the last `materialize.active_periods` is not pushed. If an
     earlier run pushed it, this one overwrites its features with nulls, so that the service never
@@ -38,6 +42,7 @@ def materialize(as_of: date, params: Params, settings: Settings) -> dict[str, in
     """
     if not (settings.features / "manifest.json").exists():
         raise EmptyHistory(f"No features; run `pricebook featurize`. Received: {settings.features}")
+    write_price_list(as_of, params, settings)  # first: it does not depend on the online store
     store = open_store(settings)
     register(store, settings)
     instant = cutoff(as_of, params.shop.timezone)

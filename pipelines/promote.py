@@ -21,6 +21,7 @@ from pipelines.reports.public_prices import summarise
 from pricebook.config import REPO_ROOT, Params, Settings
 from pricebook.errors import RegistryError, ServiceError
 from pricebook.files import read_json, write_json
+from pricebook.verdict import after_refusal
 
 log = logging.getLogger("pricebook.promote")
 
@@ -43,7 +44,7 @@ def promote(verdict: Mapping[str, Any], params: Params, settings: Settings) -> d
 
     Returns:
         verdict (its id), promoted, champion (model name to version), bento (its tag, or None) if
-        promoted, and refusals if not.
+        promoted; refusals and next_step if not.
 
     Raises:
         RegistryError: a version of the pair does not exist.
@@ -63,8 +64,8 @@ def promote(verdict: Mapping[str, Any], params: Params, settings: Settings) -> d
             put_in_service(bundle, settings)
         log.info("Champion is now %s.", registry.aliased(CHAMPION))
     else:
-        log.info("Refused, the champion stays: %s", " ".join(verdict["refusals"]))
-        report["refusals"] = verdict["refusals"]
+        report |= {"refusals": verdict["refusals"], "next_step": after_refusal(verdict)}
+        log.info("Refused: %s %s", " ".join(verdict["refusals"]), report["next_step"])
     report["champion"] = registry.aliased(CHAMPION)
     write_json(settings.report("promote"), report)
     return report

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeVar
 
+from pricebook.carts import Carts
 from pricebook.events import Event, Place
 from pricebook.latest_values import LatestValues
 
@@ -126,11 +127,13 @@ class EventWindows:
 
     Attributes:
         values: the latest stock and competitor prices.
+        carts: when shoppers last put skus into the cart, and ordered them.
         latest: the time of the latest event of each kind.
     """
 
     def __init__(self, max_keys: int = 20_000, max_ids: int = 500_000) -> None:
         self.values = LatestValues(max_keys)
+        self.carts = Carts()
         self.latest: dict[str, float] = {}
         self._max_keys, self._max_ids = max_keys, max_ids
         self._minutes: dict[int, int] = {}  # hash of an event's id: the minute of the event
@@ -159,6 +162,7 @@ class EventWindows:
             self.latest[event.kind] = max(at, self.latest.get(event.kind, at))
             self._count(event, at, now)
             self.values.update(event, at)
+            self.carts.add(event)
         return outcome
 
     def _remember_id(self, event_id: str, at: float, now: float) -> None:

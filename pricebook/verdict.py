@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -13,7 +14,7 @@ NEXT_STEPS = {
     ),
     "forecast_bias": (
         "Check that the held-out periods are complete and that the promotions table covers them, "
-        "then train again; or raise gate.max_bias."
+        "then train again. If the history is short, wait for more of it."
     ),
     "interval_coverage": (
         "Train on more history or more series, so that the intervals can be calibrated; or widen "
@@ -28,7 +29,7 @@ NEXT_STEPS = {
     ),
     "elasticity_range": (
         "Check the prices and quantities of the most elastic series, and give the promotions table "
-        "if the shop has promotions; or raise gate.max_extreme."
+        "if the shop has promotions."
     ),
     "export_parity": "The exported files are of another model: train response again.",
     "price_response": (
@@ -45,6 +46,16 @@ NEXT_STEPS = {
     ),
     "feature_parity": "Run `pricebook materialize` and then `pricebook gate` again.",
 }
+
+
+LIMITS = {"forecast_bias": "gate.max_bias", "elasticity_range": "gate.max_extreme"}  # shares
+CHAMPION_STAYS = "The champion stays in service."
+NO_CHAMPION = (
+    "There is no champion yet, so the price service quotes list prices, and each quote says why. "
+    "Do what the failed checks advise. After a change of `gate` or `quote` in params, run "
+    "`pricebook gate` and `pricebook promote` again; after any other change, run `refresh` and "
+    "`retrain` again. The first pair that passes is served at once."
+)
 
 
 @dataclass(frozen=True)
@@ -65,8 +76,19 @@ class GateCheck:
 
     @property
     def next_step(self) -> str:
-        """What to do about a failed check; empty if it passed."""
-        return "" if self.passed else NEXT_STEPS.get(self.name, "")
+        """What to do about a failed check; empty if it passed.
+
+        >>> check = GateCheck("forecast_bias", False, 0.1711, 0.15, "the bias is 17 %")
+        >>> check.next_step.split(". ")[-1]
+        'Or accept it: with gate.max_bias: 0.18 this check passes.'
+        """
+        if self.passed:
+            return ""
+        steps = [NEXT_STEPS.get(self.name, "")]
+        if self.name in LIMITS and self.figure <= 1:
+            limit = math.ceil(100 * self.figure) / 100
+            steps.append(f"Or accept it: with {LIMITS[self.name]}: {limit:g} this check passes.")
+        return " ".join(steps)
 
     def as_dict(self) -> dict[str, Any]:
         return {**asdict(self), "next_step": self.next_step}
@@ -106,6 +128,17 @@ class Verdict:
         checks = [check.as_dict() for check in self.checks]
         outcome = {"passed": self.passed, "refusals": list(self.refusals)}
         return {**asdict(self), "checks": checks, **outcome}
+
+
+def after_refusal(verdict: Mapping[str, Any]) -> str:
+    """What the refusal of a pair means for the prices in service, and what to do next.
+
+    Args:
+        verdict: a verdict as plain values. If it passed, the result is empty.
+    """
+    if verdict["passed"]:
+        return ""
+    return CHAMPION_STAYS if verdict["champion"] else NO_CHAMPION
 
 
 def at_most(name: str, figure: float, bar: float, what: str) -> GateCheck:

@@ -23,7 +23,7 @@ SKUS, ZONES, WEEKS, ELASTICITY = 8, ("north", "south"), 60, -2.0
 
 CHAMPION_FILES = {
     *("test_champion.py", "test_gate.py", "test_predictions.py", "test_replay.py"),
-    *("test_reproduce.py", "test_home_states.py"),
+    *("test_reproduce.py", "test_home_states.py", "test_frontier.py"),
 }
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
-SKUS, CATEGORIES = 24, 4
+CATEGORIES = 4
 ELASTICITY = -2.0
 PROMOTION_LIFT = 1.5
 DISCOUNT = 0.8
@@ -19,10 +19,17 @@ FIRST_DAY = pd.Timestamp("2024-01-01")  # a Monday
 
 @dataclass(frozen=True)
 class MadeUpShop:
-    """What a shop's data has. `days` is the length of a period: 1 or 7."""
+    """What a shop's data has.
 
+    Attributes:
+        days: the length of a period, 1 or 7.
+        costs: whether the products have a unit cost.
+    """
+
+    skus: int = 24
     periods: int = 70
     days: int = 7
+    costs: bool = True
     zones: tuple[str, ...] = ("all",)
     columns: tuple[str, ...] = ("customer_id",)
     tables: tuple[str, ...] = ("products", "promotions")
@@ -32,7 +39,7 @@ class MadeUpShop:
     def write(self, home: Path) -> Path:
         """Write the tables and params.yaml into `home`; return the path of params.yaml."""
         demand = self._demand(np.random.default_rng(5))
-        tables = {"orders": self._orders(demand), "products": _products()}
+        tables = {"orders": self._orders(demand), "products": self._products()}
         tables["promotions"] = self._promotions(demand)
         names = ["orders", *self.tables]
         for name in names:
@@ -44,7 +51,7 @@ class MadeUpShop:
     def _demand(self, random: np.random.Generator) -> pd.DataFrame:
         """A row for each sku, zone and period: price, whether on promotion, units sold."""
         keys = pd.MultiIndex.from_product(
-            [range(SKUS), self.zones, range(self.periods)], names=["sku", "zone", "period"]
+            [range(self.skus), self.zones, range(self.periods)], names=["sku", "zone", "period"]
         )
         rows = keys.to_frame(index=False)
         promoted = random.random(len(rows)) < 0.2
@@ -122,14 +129,14 @@ class MadeUpShop:
             section[key] = value
         return params
 
-
-def _products() -> pd.DataFrame:
-    number = np.arange(SKUS)
-    return pd.DataFrame(
-        {
-            "sku": [f"sku{n}" for n in number],
-            "category": [f"category{n % CATEGORIES}" for n in number],
-            "unit_cost": np.rint((300 + 40 * number) * 0.6).astype(int),
-            "list_price": 300 + 40 * number,
-        }
-    )
+    def _products(self) -> pd.DataFrame:
+        number = np.arange(self.skus)
+        products = pd.DataFrame(
+            {
+                "sku": [f"sku{n}" for n in number],
+                "category": [f"category{n % CATEGORIES}" for n in number],
+                "unit_cost": np.rint((300 + 40 * number) * 0.6).astype(int),
+                "list_price": 300 + 40 * number,
+            }
+        )
+        return products if self.costs else products.drop(columns="unit_cost")

@@ -2,11 +2,13 @@
 
 import io
 
+import pandas as pd
 import pytest
 from rich.console import Console
 
 from cli.demo import _print_next_steps
 from cli.demo.progress import Step, StepDisplay
+from cli.demo.requests import quote_requests
 from cli.demo.summary import Money, SampleQuote, quotes, rows
 from cli.verdicts import verdict_table
 from pricebook.config import Settings
@@ -74,6 +76,14 @@ def test_a_quote_is_shown_with_its_reasons(console):
     text = _printed(console, quotes(samples, Money("USD", 2)))
     assert "step: 1.99 → 1.79" in text
     assert "cost: assumed" in text
+
+
+def test_without_a_champion_the_most_expensive_skus_of_the_price_list_are_requested(tmp_path):
+    settings = Settings(home=tmp_path)
+    settings.price_list.mkdir(parents=True)
+    book = pd.DataFrame({"sku": list("abcdef"), "zone": "all", "list_price": range(6)})
+    book.assign(name=None).to_parquet(settings.price_list / "price_book.parquet")
+    assert [request.body["sku"] for request in quote_requests(settings)] == list("fedc")
 
 
 @pytest.mark.parametrize("keep", [True, False])

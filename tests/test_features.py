@@ -317,7 +317,7 @@ def test_stock_and_competitor_prices_are_the_last_observed(build):
 def test_absent_tables_and_columns_are_logged_with_their_effect(build, caplog):
     with caplog.at_level(logging.WARNING, "pricebook.featurize"):
         built = build([*every_day(), *milk_in(1, 2)])
-    assert "No promotions table: display, mailer and promotion are 0." in caplog.text
+    assert "No promotions table: display, mailer and promotion are 0, and deals" in caplog.text
     assert "Orders have no customer_id" in caplog.text
     assert built["shopper"].empty
     assert built["segment_period"].empty
@@ -542,9 +542,20 @@ def test_a_cutoff_before_the_data_is_an_error(build):
         build(every_day(), as_of=date(2020, 1, 1))
 
 
-def test_no_series_with_enough_periods_is_an_error_that_names_the_setting(build):
-    with pytest.raises(EmptyHistory, match=r"lower featurize.min_periods. Received: sales of 1 sk"):
+def test_no_series_with_enough_periods_is_an_error_that_names_a_value_that_works(build):
+    with pytest.raises(EmptyHistory, match=r"min_periods to 8 or less. Received: sales of 1 sku"):
         build(every_day(), params(min_periods=9))
+    assert len(build(every_day(), params(min_periods=8))["sku"])
+
+
+def test_a_short_history_is_modelled_with_a_warning_unless_params_set_the_periods(build, caplog):
+    assert len(build(every_day(), params(min_periods=None))["sku"])
+    assert "modelled with sales in 6 of them instead of 40" in caplog.text
+
+
+def test_without_a_sale_in_any_whole_period_the_error_says_so(build):
+    with pytest.raises(EmptyHistory, match="in 1 of the 8 whole periods; none has any"):
+        build(every_day(quantity=-1), params(min_periods=None, allow_returns=True))
 
 
 def test_pricing_by_zone_without_zones_is_an_error(build):

@@ -8,12 +8,15 @@ import socket
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from io import StringIO
 from pathlib import Path
 
 import pytest
 import yaml
+from rich.console import Console
 from typer.testing import CliRunner
 
+from cli.demo.summary import print_summary
 from cli.main import app
 from pricebook.config import Settings
 from pricebook.errors import PricebookError
@@ -81,7 +84,7 @@ def remove_what_comes_after(state: str, home: Settings) -> None:
     made = {
         "ingested": [home.raw, home.state / "lineage.json"],
         "validated": [home.validated, home.quarantine, home.state / "ledger.db"],
-        "featurized": [home.features, home.state / "feast"],
+        "featurized": [home.features, home.price_list, home.state / "feast"],
         "trained": [home.state / "mlflow.db", home.state / "mlartifacts"],
         "refused": [home.report("gate")],
         "promoted": [home.report("promote"), home.bundle, home.bundles, home.challenger],
@@ -186,6 +189,24 @@ def test_a_missing_input_names_the_command_that_makes_it(run, state, command, ne
 
 def test_a_refused_pair_is_not_promoted(run):
     assert '"promoted": false' in run("refused", "promote")
+
+
+@pytest.mark.parametrize(
+    ("state", "prices"),
+    [
+        ("empty", "none, because there is no price book yet"),
+        ("trained", "list prices, because no champion has been promoted"),
+        ("promoted", "of the champion (demand v"),
+    ],
+)
+def test_status_says_which_prices_are_quoted(run, state, prices):
+    assert f"prices: {prices}" in run(state, "status")
+
+
+def test_a_demo_with_a_refused_first_pair_says_what_to_do_next(states):
+    settings, console = Settings(home=states / "refused"), Console(file=StringIO(), width=200)
+    print_summary(console, settings, [], [], None)
+    assert "There is no champion yet, so the price service quotes" in console.file.getvalue()
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,15 @@ from pricebook.config import Settings, cutoff
 from pricebook.errors import LeakageError
 
 EARLIER = date(2017, 11, 22)  # a Wednesday: the week it falls in goes on after it
-FILES = ("sku_period", "sku", "sku_segment", "shopper", "segment_period", "price_book")
+FILES = (
+    "sku_period",
+    "sku",
+    "sku_segment",
+    "shopper",
+    "segment_period",
+    "half_period",
+    "price_book",
+)
 FUTURE = {
     "orders": """
         select * replace (quantity * 3 as quantity, net_amount * 2 + 1 as net_amount,
@@ -85,7 +93,7 @@ def test_training_rows_do_not_change_with_the_future(built_at_the_earlier_cutoff
     pd.testing.assert_frame_equal(real, changed)
 
 
-@pytest.mark.parametrize("name", ["sku_period", "sku", "shopper", "segment_period"])
+@pytest.mark.parametrize("name", ["sku_period", "sku", "shopper", "segment_period", "half_period"])
 def test_data_after_a_snapshot_does_not_change_it(name, featured, built_at_the_earlier_cutoff, at):
     keys = {"shopper": ["customer_id"], "segment_period": ["sku", "zone", "segment"]}
     keys = [*keys.get(name, ["sku", "zone"]), "event_timestamp"]

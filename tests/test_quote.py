@@ -44,6 +44,8 @@ def listings(*rows):
         "modelled": True,
         "lowest_30d": np.nan,
         "on_hand": np.nan,
+        "long_run": 0.0,
+        "public_price": np.nan,
     }
     whole = [{**usual, **row} for row in rows]
     kinds = {"sku": object, "zone": object, "list_price": np.int64}
@@ -77,6 +79,8 @@ rows = st.lists(
             "unit_cost": maybe,
             "map_price": maybe,
             "competitor_price": maybe,
+            "long_run": st.floats(-60, 0),
+            "public_price": maybe,
             "cost_assumed": st.booleans(),
             "modelled": st.sampled_from([True, True, True, False]),
         }
@@ -170,6 +174,31 @@ def test_the_price_is_the_rung_of_highest_expected_profit():
     allowed = ladder[ladder >= 350]
     best = allowed[np.argmax((allowed - 200) * (allowed / 480) ** -2.0)]
     assert quote().price == best == 399
+
+
+def test_a_long_run_term_lowers_the_price_and_is_named_in_a_reason():
+    offer = quote(unit_cost=300.0, long_run=-2.5)
+    assert offer.price < quote(unit_cost=300.0).price
+    assert "-2.50 is added to the elasticity" in offer.reasons[-1].text
+
+
+def test_with_a_long_run_term_the_price_is_that_of_the_summed_elasticity():
+    best = max(range(359, 500, 10), key=lambda price: (price - 260) * price ** (-2 - 1.5))
+    assert quote(unit_cost=260.0, long_run=-1.5).price == best < 500
+
+
+def test_a_step_starts_from_the_last_public_price():
+    limits = Limits(max_step=0.1)
+    assert (
+        quote(limits=limits, public_price=350.0).price == 379
+    )  # wanted: 399; 350 and a tenth: 385
+    assert quote(limits=limits, public_price=np.nan).price == 459  # from the list price, 500
+
+
+def test_a_listing_of_an_earlier_version_steps_from_its_reference_price():
+    old = replace(listings({}), public_price=None)
+    (offer,) = offers([Terms()], old, Limits(max_step=0.1), demand)
+    assert offer.price == 439  # 480 less a tenth is 432
 
 
 def test_the_lower_of_equally_profitable_prices_is_offered():

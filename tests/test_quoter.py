@@ -73,7 +73,12 @@ class Worker:
         self.public_prices.catch_up()
         values, public_prices = self.live.windows.values, self.public_prices
         self.quoter = Quoter(
-            Champion(settings.bundle, values, public_prices=public_prices),
+            Champion(
+                settings.bundle,
+                values,
+                price_list=settings.price_list,
+                public_prices=public_prices,
+            ),
             Champion(
                 settings.challenger, values, unload_when_removed=True, public_prices=public_prices
             ),

@@ -89,6 +89,15 @@ for command in {commands!r}:
     assert len(lines) > 20
 
 
+@pytest.mark.parametrize(("periods", "longest"), [(8, 3), (6, 2), (4, 1)])
+def test_a_history_too_short_for_the_horizon_is_an_error_that_names_one_that_fits(periods, longest):
+    weeks = pd.date_range("2025-01-06", periods=periods, freq="7D")
+    panel = pd.DataFrame({"sku": "tea", "zone": "all", "period": weeks})
+    with pytest.raises(EmptyHistory, match=rf"Set it to {longest} or less. Received: {periods}"):
+        hold_out(panel, 4)
+    assert hold_out(panel, longest).history["period"].nunique() >= longest + 2
+
+
 def test_held_out_periods_without_sales_are_an_error_that_names_them():
     weeks = pd.date_range("2025-01-06", periods=12, freq="7D")
     panel = pd.DataFrame({"sku": "tea", "zone": "all", "period": weeks, "price": 300.0})

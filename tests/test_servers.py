@@ -14,12 +14,13 @@ import psutil
 import pytest
 
 from cli.demo import on_free_ports
-from cli.servers import airflow_server, down, mlflow_server, status, up
+from cli.servers import _plans, airflow_server, down, mlflow_server, status, up
 from cli.servers.launch import ServerPlan, sigterm_as_interrupt, start
 from cli.servers.processes import MARK, find_family, spawn, stop
 from cli.servers.records import exclusive_lock, load_servers, running_servers
 from pricebook.config import Settings
 from pricebook.errors import ServiceError
+from pricebook.files import write_json
 
 FORKS_AND_IGNORES_TERM = """
 import os, signal, time
@@ -259,6 +260,12 @@ def test_term_raises_an_interrupt_like_ctrl_c():
     with pytest.raises(KeyboardInterrupt), sigterm_as_interrupt():
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(5)
+
+
+def test_the_price_service_is_started_once_there_is_a_price_book(settings):
+    assert "price service" not in {plan.name for plan in _plans(settings)}
+    write_json(settings.price_list / "bundle.json", {"models": {}, "why": "none was promoted"})
+    assert "price service" in {plan.name for plan in _plans(settings)}
 
 
 def test_down_with_no_server_says_so(settings):

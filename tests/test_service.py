@@ -20,7 +20,8 @@ import pytest
 from ledger import keys, open_ledger
 from ledger.clock import now
 from ledger.keys import Grant, Scope
-from pricebook.config import REPO_ROOT, Response, Settings
+from pipelines.bundle import write_price_list
+from pricebook.config import REPO_ROOT, Params, Response, Settings, Shop
 from serving.http.schemas import ErrorReply, ForecastReply, QuoteReply
 from serving.quotes.signing import canonical, load
 
@@ -90,7 +91,12 @@ def _about(folder, version):
         "minor_digits": 2,
         "grain": "week",
         "horizon": 3,
-        "quote": {"max_batch": 50, "max_step": 0.5, "min_margin": 0.05},
+        "quote": {
+            "max_batch": 50,
+            "max_step": 0.5,
+            "min_margin": 0.05,
+            "personal": {"budget": 0.5},
+        },
         "built_from": "verdict-1",
     }
     (folder / "bundle.json").write_text(json.dumps(about))
@@ -115,6 +121,14 @@ def _online_store(settings):
     )
     shoppers.to_parquet(settings.features / "shopper.parquet")
     open_store(settings).write_to_online_store("shopper", shoppers)
+
+
+def write_list_prices(settings, book=BOOK):
+    """Write the price list of a home, as `materialize` does once there are features."""
+    settings.features.mkdir(parents=True, exist_ok=True)
+    book.drop(columns="cannibalised").to_parquet(settings.features / "price_book.parquet")
+    params = Params(shop=Shop(name="shop", source="files"))
+    write_price_list(NOW.date(), params, settings)
 
 
 class Service:
@@ -556,6 +570,45 @@ def _promote(shop, change):
     shutil.rmtree(old)
 
 
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory):
+    """A service in an empty home. The next tests fill the home, in their order."""
+    service = Service(Settings(home=tmp_path_factory.mktemp("empty")))
+    try:
+        service.wait(lambda: service.http.get("/livez").is_success)
+        yield service
+    finally:
+        service.stop()
+
+
+def test_without_a_price_book_the_service_answers_503_and_says_what_to_run(empty):
+    ready = empty.http.get("/readyz")
+    assert (ready.status_code, "`pricebook ingest`" in ready.text) == (503, True)
+    check_error(empty.post("/quote", {"sku": "milk"}), 503, "no_champion")
+
+
+def test_with_a_price_book_only_the_service_is_ready_and_quotes_list_prices(empty):
+    _online_store(empty.settings)
+    write_list_prices(empty.settings)
+    empty.wait(lambda: empty.http.get("/readyz").is_success)
+    quote = empty.quote(customer_id="ann", consent=True)
+    assert QuoteReply.model_validate(quote).price == 500
+    assert _verify(empty, quote)["valid"]
+    check_error(empty.post("/forecast", {"sku": "milk"}), 503, "no_demand_model")
+
+
+def test_the_first_champion_replaces_the_price_list_without_a_failed_request(empty, shop):
+    def quoted_by():
+        return empty.quote(customer_id="ann", consent=True)["model_name"]
+
+    assert quoted_by() == "none"
+    shutil.copytree(shop.bundle, empty.settings.state / "new")
+    _about(empty.settings.state / "new", "5")
+    (empty.settings.state / "new").rename(empty.settings.bundle)
+    empty.wait(lambda: quoted_by() == "response")  # any other answer than 200 fails
+    empty.wait(lambda: empty.quote(customer_id="ann", consent=True)["personalised"])
+
+
 def test_a_newly_promoted_bundle_is_served(service, shop):
     _promote(shop, lambda folder: _about(folder, "2"))
     service.wait(lambda: service.quote()["model_version"] == "2")
@@ -578,17 +631,6 @@ def test_the_worker_logs_json_lines(service):
     sources = {(entry["logger"], entry["level"]) for entry in entries}
     assert {("pricebook.champion", "ERROR"), ("bentoml.serve", "INFO")} <= sources
     assert "[entry_service" not in service.log.read_text()
-
-
-def test_without_a_champion_the_service_answers_503(tmp_path):
-    service = Service(Settings(home=tmp_path))
-    try:
-        service.wait(lambda: service.http.get("/livez").is_success)
-        ready = service.http.get("/readyz")
-        assert (ready.status_code, "no champion has been promoted" in ready.text) == (503, True)
-        check_error(service.post("/quote", {"sku": "milk"}), 503, "no_champion")
-    finally:
-        service.stop()
 
 
 def test_a_bento_serves_the_bundle_it_was_built_from(tmp_path_factory):

@@ -61,12 +61,15 @@ order by sku, week
 """
 
 
-def benchmark_panel(series: str = "best", stores: str = "true") -> pd.DataFrame:
+def benchmark_panel(
+    series: str = "best", stores: str = "true", price: str = "carried"
+) -> pd.DataFrame:
     """The panel: a row for each sku and week, sorted. Money is in cents.
 
     Args:
         series: "best" for the 500 best sellers, "all" for every sku sold in 40 weeks.
         stores: an SQL condition on `t.store_id` that selects the stores.
+        price: "carried", or "paid": null in weeks without a sale.
 
     `price` is the net price per unit, carried forward, then back, through weeks without a sale.
     Columns: sku, zone, period, week, units, revenue, price, display, mailer, promotion,
@@ -77,6 +80,8 @@ def benchmark_panel(series: str = "best", stores: str = "true") -> pd.DataFrame:
     query = _PANEL.format(chosen=_CHOSEN[series], stores=stores)
     with duckdb.connect() as connection:
         panel = connection.execute(query, tables).df()
+    if price == "paid":
+        return panel.rename(columns={"paid": "price"})
     carried = panel.groupby("sku")["paid"].ffill()
     return panel.assign(price=carried.groupby(panel["sku"]).bfill()).drop(columns="paid")
 

@@ -16,13 +16,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pricebook.config import Quote, Settings
+from pricebook.config import Personal, Quote, Settings
 from pricebook.files import atomic_dir, write_json
 
 SKUS, MODELLED, SHOPPERS = 5_000, 200, 2_000
 PERIODS = pd.date_range("2024-07-01", periods=78, freq="7D")
 SEGMENTS = {"deal seeker": -3.5, "regular": -1.5}
-LIMITS = Quote(competitor_band=0.0, max_step=0.5, max_markdown=0.5)
+# No budget and no cap binds, so that every quote of a load has the price that it is compared with.
+LIMITS = Quote(
+    competitor_band=0.0,
+    max_step=0.5,
+    max_markdown=0.5,
+    personal=Personal(budget=1.0, max_offers=10**9),
+)
 SEED = 7
 
 
@@ -70,6 +76,8 @@ def price_book() -> pd.DataFrame:
         "cost_assumed": False,
         "modelled": True,
         "cannibalised": 0.0,
+        "long_run": -1.0,
+        "public_price": np.nan,
     }
     integers = {name: pd.array(column, dtype="Int64") for name, column in numbers.items()}
     unknown = pd.array([pd.NA] * SKUS, dtype="Int64")

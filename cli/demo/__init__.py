@@ -18,7 +18,6 @@ from cli.servers import airflow_server, mlflow_server, price_service
 from cli.servers.airflow_rest import AirflowRest, Task
 from cli.servers.launch import ServerPlan, port_is_free, sigterm_as_interrupt, start, stop_others
 from cli.servers.records import running_servers
-from cli.verdicts import print_verdict
 from pricebook.config import Settings
 from pricebook.errors import ServiceError
 from pricebook.files import read_json
@@ -89,24 +88,17 @@ class _Demo:
             self._start(airflow_server.plan(self.settings))
             with airflow_server.client(self.settings) as airflow:
                 self._run_dags(airflow)
-            self._check_champion()
             self._start(price_service.plan(self.settings))
             with self.display.step("quotes and forecast"):
                 quotes, forecast = self._request_samples()
+            if forecast is not None:
+                with self.display.step("compare objectives"):
+                    self._compare_objectives()
             if keep and not mlflow_server.runs_elsewhere(self.settings):
                 self._start(mlflow_server.plan(self.settings))
         total = Step("all", "success", seconds=time.monotonic() - start_time)
         steps = [*self.display.steps.values(), total]
         print_summary(self.console, self.settings, steps, quotes, forecast)
-
-    def _check_champion(self) -> None:
-        if not price_service.has_champion(self.settings):
-            report = read_json(self.settings.report("gate"))
-            print_verdict(report, self.console)
-            raise ServiceError(
-                "The gate refused the first model pair, so there is nothing to serve. "
-                f"Received: {'; '.join(report['refusals'])}"
-            )
 
     def _start(self, plan: ServerPlan) -> None:
         name = f"start {plan.name}"
@@ -152,7 +144,14 @@ class _Demo:
             self.console.print(f"  {line}", markup=False, highlight=False)
         raise ServiceError(f"{dag} failed in {task.label}: {_cause(lines)}")
 
-    def _request_samples(self) -> tuple[list[SampleQuote], Mapping[str, Any]]:
+    def _compare_objectives(self) -> None:
+        from pipelines.inputs import retrain_inputs
+        from pipelines.reports.frontier import frontier
+
+        frontier(*retrain_inputs({}, self.settings))
+
+    def _request_samples(self) -> tuple[list[SampleQuote], Mapping[str, Any] | None]:
+        """Sample quotes, and a forecast if there is a champion."""
         address = price_service.url(self.settings)
         quotes = [
             SampleQuote(
@@ -160,6 +159,8 @@ class _Demo:
             )
             for sample in quote_requests(self.settings)
         ]
+        if not price_service.has_champion(self.settings):
+            return quotes, None
         return quotes, price_service.post(address, "/forecast", forecast_request(self.settings))
 
 
@@ -195,6 +196,7 @@ def _print_next_steps(settings: Settings, keep: bool, console: Console) -> None:
         )
         commands["KEEP=1 make demo"] = "leaves the servers running"
     lines = [f"{command:<30}  {purpose}" for command, purpose in commands.items()]
+    lines.append(price_service.prices(settings))
     if keep:
         lines.append(airflow_server.welcome(settings, airflow_server.url(settings)))
         lines.append(mlflow_server.welcome(mlflow_server.url(settings)))

@@ -11,6 +11,7 @@ from pricebook.files import read_json
 
 BEST_SELLERS = 2  # from different departments
 MOST_ELASTIC = 2
+MOST_EXPENSIVE = 4
 
 Sku = tuple[str, str, str]  # sku, zone, name
 
@@ -35,7 +36,11 @@ def quote_requests(settings: Settings) -> list[SampleRequest]:
 
     Each sku is requested for an anonymous shopper, and the skus in turn for a shopper of each
     segment. The last request is for a sku without a model, if the price book has one.
+
+    Without a champion the requests are for the most expensive skus.
     """
+    if not (settings.bundle / "bundle.json").exists():
+        return [_request(sku, "anonymous") for sku in _most_expensive(settings)]
     skus = list(dict.fromkeys([*_most_elastic(settings), *_best_sellers(settings)]))
     requests = [_request(sku, "anonymous") for sku in skus]
     for sku, (customer, segment) in zip(cycle(skus), _shoppers(settings), strict=False):
@@ -93,6 +98,17 @@ def _skus_without_model(settings: Settings) -> list[Sku]:
         where not modelled and list_price > 0 order by list_price desc, sku limit 1
         """,
         book=str(settings.bundle / "price_book.parquet"),
+    )
+
+
+def _most_expensive(settings: Settings) -> list[Sku]:
+    return _query(
+        """
+        select sku, zone, name from read_parquet($book)
+        order by list_price desc, sku limit $count
+        """,
+        book=str(settings.price_list / "price_book.parquet"),
+        count=MOST_EXPENSIVE,
     )
 
 

@@ -12,9 +12,10 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.demo.progress import Step
-from cli.verdicts import verdict_table
+from cli.verdicts import next_steps, verdict_table
 from pricebook.config import Settings
 from pricebook.files import read_json
+from pricebook.verdict import after_refusal
 
 ALERTS_SHOWN = 15
 
@@ -50,20 +51,25 @@ def print_summary(
     settings: Settings,
     steps: Iterable[Step],
     samples: Sequence[SampleQuote],
-    forecast: Mapping[str, Any],
+    forecast: Mapping[str, Any] | None,
 ) -> None:
-    """Print all sections of the summary."""
-    bundle = read_json(settings.bundle / "bundle.json")
+    """Print all sections of the summary. Without a champion there is no forecast."""
+    folder = settings.price_list if forecast is None else settings.bundle
+    bundle, verdict = read_json(folder / "bundle.json"), _report("gate", settings)
     money = Money(bundle["currency"], bundle["minor_digits"])
-    for section in (
+    sections = (
         rows(_report("ingest", settings), _report("validate", settings)),
         alerts(settings),
         models(_report("train-demand", settings), _report("train-response", settings)),
-        verdict_table(_report("gate", settings)),
+        verdict_table(verdict),
+        *next_steps(verdict),
+        after_refusal(verdict),
+        None if forecast is None else prices(verdict, _frontier(settings)),
         quotes(samples, money),
-        outlook(forecast, money),
+        None if forecast is None else outlook(forecast, money),
         timings(steps),
-    ):
+    )
+    for section in filter(None, sections):
         console.print()
         console.print(section)
 
@@ -123,6 +129,34 @@ def models(demand: Mapping[str, Any], response: Mapping[str, Any]) -> Renderable
     return table
 
 
+def prices(verdict: Mapping[str, Any], frontier: Mapping[str, Any]) -> RenderableType:
+    """How the champion prices the book, and what the judge expects of these prices."""
+    ours = frontier["outcomes"][0]
+    table = _table("Prices", "figure", "value", "")
+    table.add_row(
+        "best price is the list price",
+        f"{ours['at_list']:.0%}",
+        f"of the modelled skus; objective: {ours['objective']}",
+    )
+    table.add_row(
+        "offered below list",
+        f"{ours['below']:.0%}",
+        f"by {ours['reduction']:.1%} (median); {ours['from_model']:.0%} of them by the model, the "
+        "others by a limit",
+    )
+    for segment, share in frontier["personal"].items():
+        if share:
+            table.add_row(f"lower for {segment}", f"{share:.0%}", "of the modelled skus")
+    (check,) = (check for check in verdict["checks"] if check["name"] == "backtested_profit")
+    for name in ("long_run", "short_run"):
+        mean, low, high = (check["figures"][f"{name}_{end}"] for end in ("mean", "low", "high"))
+        label, interval = name.replace("_", "-"), f"90 % interval {low:+.1%} to {high:+.1%}"
+        table.add_row(f"{label} profit, judged", f"{mean:+.1%}", f"of today's; {interval}")
+    table.add_row("units, judged", f"{check['figures']['units']:+.1%}", "of today's")
+    note = "Today: the prices charged in the held-out periods. The shop's own price cuts stay."
+    return Group(table, Text(note))
+
+
 def quotes(samples: Sequence[SampleQuote], money: Money) -> RenderableType:
     """Each quote with the reasons for its price."""
     table = _table(f"Quotes ({money.currency})", "sku", "shopper", ">list", ">price", "reasons")
@@ -166,6 +200,10 @@ def _table(title: str, *columns: str) -> Table:
         is_right = column.startswith(">")
         table.add_column(column.removeprefix(">"), justify="right" if is_right else "left")
     return table
+
+
+def _frontier(settings: Settings) -> Any:
+    return read_json(settings.state / "frontier" / "frontier.json")
 
 
 def _report(stage: str, settings: Settings) -> Any:

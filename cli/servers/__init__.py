@@ -9,7 +9,9 @@ from pricebook.config import Settings
 
 
 def up(settings: Settings, echo: Echo = print) -> None:
-    """Start Airflow, MLflow and, if there is a champion, the price service; print their addresses.
+    """Start Airflow, MLflow and, if there is a price book, the price service.
+
+    Prints their addresses, and what the service quotes.
 
     A failure or an interrupt stops what this call started.
 
@@ -22,10 +24,11 @@ def up(settings: Settings, echo: Echo = print) -> None:
     echo(mlflow_server.welcome(servers["mlflow"].url if "mlflow" in servers else settings.mlflow))
     if "price service" in servers:
         echo(price_service.welcome(servers["price service"].url))
+        echo(price_service.prices(settings))
     else:
         echo(
-            "price service: not started, because there is no champion yet. "
-            "Trigger refresh and then retrain in Airflow, then run `pricebook up` again."
+            "price service: not started, because there is no price book yet. "
+            "Trigger refresh in Airflow, then run `pricebook up` again."
         )
 
 
@@ -33,7 +36,7 @@ def _plans(settings: Settings) -> list[ServerPlan]:
     plans = [airflow_server.plan(settings)]
     if not mlflow_server.runs_elsewhere(settings):
         plans.insert(0, mlflow_server.plan(settings))
-    if price_service.has_champion(settings):
+    if price_service.can_serve(settings):
         plans.append(price_service.plan(settings))
     return plans
 
@@ -53,7 +56,7 @@ def down(settings: Settings, echo: Echo = print) -> None:
 
 
 def status(settings: Settings, echo: Echo = print) -> None:
-    """Print which servers run, where, and which of their processes have ended."""
+    """Print which servers run, where, which of their processes have ended, and what is quoted."""
     servers = load_servers(settings)
     for server in servers.values():
         echo(f"{server.name}: {'up' if server.running else 'not up'} at {server.url}")
@@ -61,3 +64,4 @@ def status(settings: Settings, echo: Echo = print) -> None:
             echo(f"  {process.name}: {'running' if process.alive else 'ended'}, pid {process.pid}")
     if not servers:
         echo(f"Nothing is running in {settings.home.resolve()}.")
+    echo(price_service.prices(settings))

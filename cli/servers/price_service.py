@@ -12,8 +12,14 @@ import httpx
 from cli.servers.launch import ServerPlan, environment
 from pricebook.config import REPO_ROOT, Settings
 from pricebook.errors import ServiceError
+from pricebook.files import read_json
 
 SERVICE = "serving.service:PricebookService"
+FIRST_CHAMPION = (
+    "Trigger retrain in Airflow; the first champion is served at once. `pricebook verdicts` says "
+    "what a refused pair lacks"
+)
+FIRST_PRICE_BOOK = "Trigger refresh in Airflow"
 
 
 def plan(settings: Settings) -> ServerPlan:
@@ -43,6 +49,27 @@ def welcome(address: str) -> str:
 def has_champion(settings: Settings) -> bool:
     """Whether there is a model pair to serve."""
     return (settings.bundle / "bundle.json").exists()
+
+
+def can_serve(settings: Settings) -> bool:
+    """Whether there is anything to quote from: a champion, or a price list."""
+    return has_champion(settings) or (settings.price_list / "bundle.json").exists()
+
+
+def prices(settings: Settings) -> str:
+    """A line that says what the service quotes in this home: the champion's prices, or why not.
+
+    Raises:
+        DamagedFile: a bundle.json is not JSON.
+    """
+    if has_champion(settings):
+        models = read_json(settings.bundle / "bundle.json")["models"]
+        pair = ", ".join(f"{name} v{model['version']}" for name, model in models.items())
+        return f"prices: of the champion ({pair})"
+    if can_serve(settings):
+        why = read_json(settings.price_list / "bundle.json")["why"]
+        return f"prices: list prices, because {why}. {FIRST_CHAMPION}"
+    return f"prices: none, because there is no price book yet. {FIRST_PRICE_BOOK}"
 
 
 def post(address: str, route: str, body: Mapping[str, Any]) -> Any:
@@ -84,4 +111,4 @@ def _pending(settings: Settings) -> str:
         ready = httpx.get(f"{url(settings)}/readyz", timeout=5).is_success
     except httpx.HTTPError:
         ready = False
-    return "" if ready else "its models"
+    return "" if ready else "its price book"

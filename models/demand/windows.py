@@ -64,7 +64,7 @@ def training_pairs(grid: Grid, context: int, horizon: int, limit: int) -> tuple[
     if periods < earliest + horizon:
         raise EmptyHistory(
             f"No training window fits: {earliest} periods of context and a horizon of {horizon} "
-            f"need {earliest + horizon} periods. Received: {periods}"
+            f"need {earliest + horizon} periods. Lower train.horizon. Received: {periods}"
         )
     count = periods - horizon - earliest + 1
     stride = max(1, -(-count * series // limit))

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 
 SERIES = ["sku", "zone"]
+HALVES = ["units_a", "price_a", "units_b", "price_b"]  # read by the response model only
 PLANNED = [*SERIES, "period", "price", "display", "mailer", "promotion"]
 
 
@@ -64,12 +65,20 @@ def hold_out(panel: pd.DataFrame, horizon: int) -> Holdout:
     periods = np.sort(panel["period"].unique())
     if len(periods) <= 2 * horizon:
         raise EmptyHistory(
-            f"train.horizon holds out {horizon} periods and needs as many again before them. "
-            f"Received: {len(periods)} periods"
+            f"train.horizon holds out {horizon} periods and needs more than that before them. "
+            f"{_shorter(len(periods))}. Received: {len(periods)} periods"
         )
     is_history = panel["period"] < periods[-horizon]
     return Holdout(
         panel[is_history].reset_index(drop=True), panel[~is_history].reset_index(drop=True)
+    )
+
+
+def _shorter(periods: int) -> str:
+    """The advice for a history that is too short for the horizon."""
+    longest = (periods - 2) // 2  # the demand model also needs two periods before its first target
+    return (
+        f"Set it to {longest} or less" if longest > 0 else "Wait for at least 4 periods of orders"
     )
 
 
@@ -140,9 +149,14 @@ def response_metrics(elasticities: pd.DataFrame, summary: Summary) -> dict[str, 
         "elasticity_pooled_stderr": summary.pooled_stderr,
         "elasticity_without_promotion_controls": summary.pooled_without_promotion_controls,
     }
+    correction = {
+        "price_reliability": summary.reliability,
+        "elasticity_uncorrected": summary.pooled_uncorrected,
+    }
     return {
         # Undefined where no price moved: every elasticity is then the prior's.
         **(pooled if summary.series_with_evidence else {}),
+        **(correction if summary.corrected else {}),
         "elasticity_mean": float(values.mean()),
         "elasticity_p10": float(values.quantile(0.1)),
         "elasticity_p90": float(values.quantile(0.9)),
@@ -154,4 +168,5 @@ def response_metrics(elasticities: pd.DataFrame, summary: Summary) -> dict[str, 
 
 def as_model_input(held: Holdout) -> pd.DataFrame:
     """History and plan in one frame, the input of the registered model; the plan has null units."""
-    return pd.concat([held.planned.assign(units=np.nan), held.history], ignore_index=True)
+    history = held.history.drop(columns=HALVES, errors="ignore")
+    return pd.concat([held.planned.assign(units=np.nan), history], ignore_index=True)

@@ -6,7 +6,7 @@ judged on one data version.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 import numpy as np
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from models.evaluation.holdout import SERIES
 from models.evaluation.robust import ELASTICITY_RANGE, MAX_CROSS, limit_sizes
+from models.prices.reliability import evidence
 from models.response.controls import (
     log_price,
     rest_of_category,
@@ -22,11 +23,13 @@ from models.response.controls import (
     with_series_codes,
 )
 from models.response.residuals import Residuals, residualise
+from models.response.shrinkage import build_tree, empirical_bayes
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-DEPARTMENT_SD = 0.5  # prior standard deviation of a department's elasticity around the shop's
+PRIOR = (-1.5, 1.0)  # of the shop's elasticity: mean, standard deviation
+MIN_ROWS = 8  # of a series whose own slope counts
 
 
 @dataclass(frozen=True)
@@ -37,21 +40,25 @@ class Estimates:
         elasticity: own elasticity (series,).
         stderr: its standard error (series,).
         department: code of each series' department (series,).
+        shared: the part of `stderr` that all series of a department have in common (series,).
         cross: the shop's elasticity to the other prices of a category.
-        residuals: sku, zone, units, price, weight: the orthogonalised held-out periods.
+        residuals: sku, zone, units, price, weight: the orthogonalised held-out periods. `price` is
+            the expected true price, given the one paid.
     """
 
     elasticity: Floats
     stderr: Floats
     department: Ints
+    shared: Floats
     cross: float
     residuals: pd.DataFrame
 
     def draw(self, random: np.random.Generator) -> Floats:
-        """Elasticities (series,) with one normal error per department."""
-        by_department = random.standard_normal(self.department.max() + 1)
-        drawn = self.elasticity + self.stderr * by_department[self.department]
-        return np.asarray(np.clip(drawn, *ELASTICITY_RANGE))
+        """Elasticities (series,) with normal errors: one per department, and one per series."""
+        by_department = random.standard_normal(self.department.max() + 1)[self.department]
+        own = np.sqrt(np.maximum(self.stderr**2 - self.shared**2, 0.0))
+        error = self.shared * by_department + own * random.standard_normal(len(own))
+        return np.asarray(np.clip(self.elasticity + error, *ELASTICITY_RANGE))
 
     def misfit(self, elasticities: pd.DataFrame | None) -> float:
         """Weighted sum of squared errors of these elasticities in the held-out periods.
@@ -71,7 +78,10 @@ class Estimates:
 def estimate(panel: pd.DataFrame, series: pd.DataFrame, folds: int, start: date) -> Estimates:
     """Estimate the response to price by least squares on orthogonalised residuals.
 
-    The own elasticity is the slope of each department, shrunk to the shop's slope.
+    The slope of each series, corrected for errors in its price (`models.prices.reliability`), is
+    shrunk to its category's, this to its department's, and this to the shop's. How much each level
+    varies is estimated (empirical Bayes). Unlike the response model, it has no network, and does
+    not force elasticities below zero.
 
     Args:
         panel: rows of all periods.
@@ -79,34 +89,34 @@ def estimate(panel: pd.DataFrame, series: pd.DataFrame, folds: int, start: date)
         folds: blocks of time to cross-fit over.
         start: the first held-out period.
     """
-    rows = usable_rows(with_series_codes(limit_sizes(panel)))
+    coded = with_series_codes(limit_sizes(panel))
+    rows = usable_rows(coded)
     others = rest_of_category(rows, log_price(rows)[:, None])
     remainder = residualise(rows, folds, rivals=False, other_prices=others)
     cross = _cross(remainder)
-    units = remainder.units - cross * remainder.other_prices[:, 0]
-    weighted = remainder.weight * remainder.price
-    slopes = pd.DataFrame({"xy": weighted * units, "xx": weighted * remainder.price})
-    slopes["department"] = rows["department"].to_numpy()
-    shop = _ratio(float(slopes["xy"].sum()), float(slopes["xx"].sum()))
-    noise = np.average((units - shop * remainder.price) ** 2 * remainder.weight)
-    sums = slopes.groupby("department")[["xy", "xx"]].sum() / max(noise, 1e-12)
-    # A normal prior around the shop's slope: precision-weighted mean of prior and data.
-    precision = sums["xx"] + DEPARTMENT_SD**-2
-    shrunk = (sums["xy"] + shop * DEPARTMENT_SD**-2) / precision
-    department = series["department"].fillna("")
-    slope = department.map(shrunk).fillna(shop).to_numpy(float)
-    error = department.map(precision**-0.5).fillna(DEPARTMENT_SD).to_numpy(float)
-    held_out = rows[[*SERIES, "period"]].assign(
-        units=units, price=remainder.price, weight=remainder.weight
+    remainder = replace(remainder, units=remainder.units - cross * remainder.other_prices[:, 0])
+    keys = coded.drop_duplicates("series").reset_index(drop=True)
+    tree = build_tree(keys)
+    found = evidence(remainder, tree, MIN_ROWS)
+    shrunk, _ = empirical_bayes(tree, found.slopes.slope, found.slopes.precision, PRIOR)
+    code = series[SERIES].merge(keys, on=SERIES, how="left")["series"].to_numpy(np.int64)
+    error = np.sqrt(shrunk.variance[-1][code])
+    shared = np.sqrt(shrunk.variance[1][tree.ancestry[code, 0]])
+    return Estimates(
+        np.clip(shrunk.mean[-1][code], *ELASTICITY_RANGE),
+        error,
+        pd.factorize(series["department"].fillna(""))[0],
+        np.minimum(shared, error),
+        cross,
+        _held_out(rows, found.expected(remainder), start),
     )
-    held_out = held_out[held_out["period"] >= pd.Timestamp(start)].reset_index(drop=True)
-    codes = pd.factorize(department)[0]
-    return Estimates(np.clip(slope, *ELASTICITY_RANGE), error, codes, cross, held_out)
 
 
-def _ratio(numerator: float, denominator: float) -> float:
-    """0 where no price has moved, so that no slope can be estimated."""
-    return numerator / denominator if denominator > 0 else 0.0
+def _held_out(rows: pd.DataFrame, residuals: Residuals, start: date) -> pd.DataFrame:
+    """The residuals of the periods from `start` on."""
+    columns = {name: getattr(residuals, name) for name in ("units", "price", "weight")}
+    held_out = rows[[*SERIES, "period"]].assign(**columns)
+    return held_out[held_out["period"] >= pd.Timestamp(start)].reset_index(drop=True)
 
 
 def _cross(remainder: Residuals) -> float:

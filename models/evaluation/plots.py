@@ -3,13 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
 
 from models.evaluation.holdout import SERIES, Holdout, best_sellers, with_actual
+from pricebook.pricing.objective import Point
+
+
+class Outcome(Protocol):
+    """The prices of an objective, as `frontier` plots them."""
+
+    @property
+    def objective(self) -> str: ...
+    @property
+    def units(self) -> float: ...
+    @property
+    def long_run_profit(self) -> float: ...
+    @property
+    def price_index(self) -> float: ...
+
 
 BLUE, GREY = "#2a6f97", "#8d99ae"
 
@@ -100,4 +117,23 @@ def intervals(by_sku: pd.DataFrame) -> Figure:
     ranked = by_sku.sort_values("elasticity", ignore_index=True)
     axes.hlines(ranked.index, ranked["low"], ranked["high"], color=GREY, linewidth=0.8)
     axes.plot(ranked["elasticity"], ranked.index, ".", color=BLUE, markersize=4)
+    return figure
+
+
+def frontier(points: Sequence[Point], outcomes: Sequence[Outcome]) -> Figure:
+    """Units against long-run profit, both relative to the list prices, and each objective."""
+    figure, axes = _figure(
+        "What more volume costs, against the list prices", "units", "long-run profit"
+    )
+    units, profit = zip(*((point.units, point.profit) for point in points), strict=True)
+    axes.plot(units, profit, color=BLUE, marker=".", label="the best prices for each volume")
+    axes.axhline(0, color=GREY, linestyle=":")
+    markers = zip(outcomes, ("o", "s", "^", "D", "v"), strict=False)
+    for outcome, marker in markers:
+        label = f"{outcome.objective}: price index {outcome.price_index:.3f}"
+        at = outcome.units, outcome.long_run_profit
+        axes.plot(*at, marker, markersize=7, fillstyle="none", label=label)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    axes.legend(frameon=False)
     return figure

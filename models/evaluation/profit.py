@@ -16,16 +16,15 @@ from numpy.typing import NDArray
 from models.evaluation.holdout import SERIES, Holdout
 from models.evaluation.judge import Estimates, estimate
 from models.evaluation.robust import (
-    MAX_DEMAND_RATIO,
     credible_rows,
     largest_contribution,
     lowest_charged,
 )
-from models.objective import Book
+from models.objective import Book, listings, public_decisions
 from models.response.cannibalisation import cannibalised, recent_units
 from models.response.segments import EVERYONE
 from pricebook.config import Objective, Quote
-from pricebook.pricing.decision import Listings, decide_many
+from pricebook.pricing.decision import Listings
 
 Floats = NDArray[np.float64]
 
@@ -232,20 +231,8 @@ class Market:
         priced = self._priced(elasticities, cross, limits)
         lost = priced.rows.marginal_cost - self.listings.unit_cost
         terms = priced.long_run(self.objective)
-        listings = replace(self.listings, cannibalised=lost, long_run=terms)
-        everyone = elasticities[elasticities["segment"] == "everyone"]
-        keys = pd.DataFrame({"sku": self.listings.sku, "zone": self.listings.zone})
-        own = keys.merge(everyone, on=SERIES, how="left")["elasticity"].to_numpy(float)
-        by_key = dict(zip(zip(keys["sku"], keys["zone"], strict=True), own, strict=True))
-
-        def demand_ratio(listings: Listings, _: object, ratios: Floats) -> Floats:
-            slopes = [by_key[key] for key in zip(listings.sku, listings.zone, strict=True)]
-            bounded = np.clip(ratios, 1 / MAX_DEMAND_RATIO, MAX_DEMAND_RATIO)
-            demand: Floats = bounded ** np.array(slopes)[:, None]
-            return demand
-
-        segments = ["everyone"] * len(listings)
-        decisions = decide_many(listings, segments, limits, demand_ratio)
+        rows = replace(self.listings, cannibalised=lost, long_run=terms)
+        decisions = public_decisions(rows, elasticities, limits)
         return np.array([decision.price for decision in decisions], float)
 
 
@@ -270,7 +257,9 @@ def market(
     rows["usual"] = _category_weight(book["units"].to_numpy(float)[rows["series"]], rows["market"])
     estimates = estimate(panel, series, folds, held.start)
     lowest = lowest_charged(panel, series)
-    return Market(_listings(series), rows, estimates, book, lowest, objective)
+    # The judge does not know what competitors charged, and every series here is modelled.
+    known = series.assign(modelled=True).drop(columns="competitor_price", errors="ignore")
+    return Market(listings(known), rows, estimates, book, lowest, objective)
 
 
 def _priced_series(history: pd.DataFrame, price_book: pd.DataFrame) -> pd.DataFrame:
@@ -290,22 +279,3 @@ def _category_weight(units: Floats, category: pd.Series) -> Floats:
     codes = category.to_numpy()
     others = np.bincount(codes, units)[codes] - units
     return np.asarray(np.minimum(units, others), np.float64)
-
-
-def _listings(series: pd.DataFrame) -> Listings:
-    def column(name: str) -> Floats:
-        values: Floats = series[name].to_numpy(float, na_value=np.nan)
-        return values
-
-    return Listings(
-        sku=series["sku"].to_numpy(object),
-        zone=series["zone"].to_numpy(object),
-        list_price=column("list_price").round().astype(np.int64),
-        reference_price=column("reference_price"),
-        unit_cost=column("unit_cost"),
-        cost_assumed=series["cost_assumed"].to_numpy(bool),
-        map_price=column("map_price"),
-        competitor_price=np.full(len(series), np.nan),
-        modelled=np.ones(len(series), bool),
-        public_price=np.full(len(series), np.nan),
-    )

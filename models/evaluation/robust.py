@@ -19,7 +19,6 @@ MAX_UNITS_RATIO = 20.0  # so are units above this multiple of the series' median
 RANGE_MARGIN = 0.02  # demand is known down to this share below the prices charged
 ELASTICITY_RANGE = (-8.0, -0.05)  # of the judge's own elasticities; estimates outside are noise
 MAX_CROSS = 3.0  # of the judge's cross elasticity
-MAX_DEMAND_RATIO = 16.0  # of a price to the reference price, where a model's demand is read
 
 # The most by which one series can change the judged gain, as a share of the shop's profit (the sum
 # of its series' absolute profits). A contribution lies between minus and plus half of it.

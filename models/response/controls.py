@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from models.prices.deals import deals
 from pricebook.errors import EmptyHistory
 
 Floats = NDArray[np.float64]
@@ -19,6 +20,7 @@ Ints = NDArray[np.int64]
 LABELS = ("sku", "zone", "department", "category", "product_type")
 DEFAULT_LABELS = {"zone": "all"}  # replace missing labels; the default of the others is ""
 PROMOTION = ("display", "mailer", "promotion")
+DEAL = "deal"  # the column of inferred deals, in a shop without promotions
 HARMONICS = 2
 DAYS_PER_YEAR = 365.25
 MIN_ON_HAND = 0.1  # share of a period; sales over a shorter time are no evidence of demand
@@ -47,6 +49,9 @@ def usable_rows(panel: pd.DataFrame) -> pd.DataFrame:
     their series. Before the first and after the last sale the sku may not have been listed, so zero
     units are no evidence of low demand there.
 
+    If no row has a promotion, the column `deal` is added: deals that are inferred from the prices
+    (`models.prices.deals`).
+
     Args:
         panel: from `with_series_codes`.
 
@@ -65,7 +70,8 @@ def usable_rows(panel: pd.DataFrame) -> pd.DataFrame:
             "The response model needs a row with units and a price above zero. "
             f"Received: {len(panel)} rows, none of which qualifies"
         )
-    return rows
+    promoted = panel.reindex(columns=list(PROMOTION)).fillna(0.0).to_numpy(float).any()
+    return rows if promoted else rows.assign(**{DEAL: deals(rows)})
 
 
 def exposure(rows: pd.DataFrame) -> Floats:
@@ -151,7 +157,9 @@ def _promotion_columns(rows: pd.DataFrame) -> Floats:
     add more than the last ones.
     """
     shares = rows.reindex(columns=list(PROMOTION)).fillna(0.0).to_numpy(float)
-    if _repeats_price_cut(shares[:, 2], rows):
+    if DEAL in rows:
+        shares[:, 2] = rows[DEAL].to_numpy(float)
+    elif _repeats_price_cut(shares[:, 2], rows):
         shares[:, 2] = 0.0
     shares = np.clip(shares, 0.0, 1.0)
     return np.hstack([shares, np.sqrt(shares), shares[:, [0]] * shares[:, [1]]])

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from models.response.controls import competitor_log_price, log_price, rest_of_category
 from models.response.residuals import Residuals, gram_matrices, residualise
-from models.response.shrinkage import EFFECT_SD, LEVELS, Posterior, Tree, posterior
+from models.response.shrinkage import Tree, empirical_bayes
 from models.response.slopes import SeriesSlopes, series_slopes
 from pricebook.config import Response
 
@@ -94,7 +94,7 @@ def _elasticities_to(
     slopes = series_slopes(
         replace(residuals, units=partial[:, 0], price=varying), tree.size, params.min_sales_periods
     )
-    shrunk = _shrink(tree, slopes)
+    shrunk, _ = empirical_bayes(tree, slopes.slope, slopes.precision, PRIOR)
     known = slopes.precision > 0
     return np.where(known, shrunk.mean[-1], np.nan), np.sqrt(shrunk.variance[-1])
 
@@ -110,15 +110,6 @@ def _partial_out_prices(targets: Floats, prices: Floats, residuals: Residuals, s
     coefficients = np.linalg.solve(gram, xy)
     fitted = np.einsum("mq,mqt->mt", prices, coefficients[residuals.series])
     return np.asarray(targets - fitted)
-
-
-def _shrink(tree: Tree, slopes: SeriesSlopes) -> Posterior:
-    """Empirical Bayes along the hierarchy; EM estimates the variance of each level's effects."""
-    sds: tuple[float, ...] = (EFFECT_SD,) * len(LEVELS)
-    for _ in range(EM_STEPS):
-        shrunk = posterior(tree, slopes.slope, slopes.precision, sds, PRIOR)
-        sds = tuple(float(np.sqrt(variance)) for variance in shrunk.effect_variance)
-    return shrunk
 
 
 def _labelled(

@@ -28,7 +28,9 @@ from numpy.typing import NDArray
 
 from models.backend import save_network
 from models.panel import check_numbers
-from models.response.controls import PROMOTION, clean_keys, usable_rows, with_series_codes
+from models.prices.halves import HALVES
+from models.prices.reliability import Evidence, evidence
+from models.response.controls import DEAL, PROMOTION, clean_keys, usable_rows, with_series_codes
 from models.response.cross_price import cross_elasticities
 from models.response.laplace import (
     SHOP_PRIOR,
@@ -51,7 +53,7 @@ from models.response.network import (
 from models.response.residuals import Residuals, residualise
 from models.response.segments import EVERYONE, SegmentDeviations, segment_deviations
 from models.response.shrinkage import Tree, build_tree
-from models.response.slopes import SeriesSlopes, series_slopes
+from models.response.slopes import SeriesSlopes
 from models.response.tables import Summary, Tables, check_finite, check_negative, with_interval
 from pricebook.config import Response
 
@@ -59,7 +61,10 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 SEGMENT_SD = 0.3  # before the softplus: prior standard deviation of a segment's effect
-NUMBERS = ("units", "price", *PROMOTION, "list_price", "competitor_price", "on_hand_share")
+NUMBERS = (
+    *("units", "price", *PROMOTION, "list_price", "competitor_price", "on_hand_share"),
+    *HALVES,
+)
 
 log = logging.getLogger("pricebook.train")
 
@@ -144,10 +149,14 @@ class _Task:
     """What all steps of a fit read."""
 
     tree: Tree
-    slopes: SeriesSlopes
+    evidence: Evidence
     params: Response
     seed: int
     on_epoch: OnEpoch
+
+    @property
+    def slopes(self) -> SeriesSlopes:
+        return self.evidence.slopes
 
     def indices(self, segment: int) -> Ints:
         """The network's indices of all series [n, 6] for one segment; 0 is everyone."""
@@ -166,7 +175,8 @@ def fit(
     Args:
         panel: sku_period rows before the cut-off: sku, zone, period, units, price; department,
             category, product_type, display, mailer, promotion, list_price, competitor_price and
-            on_hand_share where known.
+            on_hand_share where known; units_a, price_a, units_b and price_b, the two halves of the
+            sales, where known.
         segments: segment_period rows: sku, zone, segment, period, units; may be empty.
         on_epoch: called after each epoch with its number, from 0, and its losses.
 
@@ -180,10 +190,9 @@ def fit(
     rows = usable_rows(panel)
     tree = build_tree(panel.drop_duplicates("series").reset_index(drop=True))
     residuals = residualise(rows, params.folds)
-    slopes = series_slopes(residuals, tree.size, params.min_sales_periods)
-    deviations = segment_deviations(segments, _priced(rows, residuals))
-    task = _Task(tree, slopes, params, seed, on_epoch)
-    sds = effect_sds(tree, slopes)
+    task = _Task(tree, evidence(residuals, tree, params.min_sales_periods), params, seed, on_epoch)
+    deviations = segment_deviations(segments, _priced(rows, task.evidence.expected(residuals)))
+    sds = effect_sds(tree, task.slopes)
     network, everyone = _trained_network(task, sds, deviations)
     model = ResponseModel(network, _tables(task, rows, sds, deviations, everyone))
     check_finite("elasticity", model.elasticities())
@@ -200,7 +209,7 @@ def _check_inputs(panel: pd.DataFrame, segments: pd.DataFrame) -> None:
 
 def _priced(rows: pd.DataFrame, residuals: Residuals) -> pd.DataFrame:
     """The residual price and the promotion shares of each sku, zone and period."""
-    columns = ["sku", "zone", "period", *(name for name in PROMOTION if name in rows)]
+    columns = ["sku", "zone", "period", *(name for name in (*PROMOTION, DEAL) if name in rows)]
     return rows[columns].assign(price_residual=residuals.price)
 
 
@@ -262,6 +271,12 @@ def _tables(
     """
     summary = _summary(task, rows, everyone)
     log.info("Elasticity %.2f pooled over %d rows.", summary.pooled, summary.rows)
+    if summary.corrected:
+        log.info(
+            "%.0f %% of the variation of the prices is real; without correction %.2f.",
+            100 * summary.reliability,
+            summary.pooled_uncorrected,
+        )
     variances, segment_sds = _uncertainty(task, sds, deviations, everyone)
     cross = cross_elasticities(rows, task.tree, task.params)
     return Tables(task.tree, deviations.names, sds, variances, segment_sds, summary, cross)
@@ -283,16 +298,18 @@ def _uncertainty(
 def _summary(task: _Task, rows: pd.DataFrame, everyone: Floats) -> Summary:
     params, size = task.params, task.tree.size
     uncontrolled = residualise(rows, params.folds, promotions=False)
-    without = series_slopes(uncontrolled, size, params.min_sales_periods)
+    without = evidence(uncontrolled, task.tree, params.min_sales_periods)
     units = np.bincount(rows["series"], rows["units"], size)
-    prior = prior_elasticity()
-    pooled, pooled_stderr = task.slopes.pooled(prior)
+    prior, errors = prior_elasticity(), task.evidence.reliability
+    pooled, stderr = task.slopes.pooled(task.tree, prior)
     return Summary(
         pooled,
-        pooled_stderr,
-        pooled_without_promotion_controls=without.pooled(prior)[0],
+        float(np.hypot(stderr, task.evidence.shop_error(pooled))),
+        pooled_without_promotion_controls=without.slopes.pooled(task.tree, prior)[0],
         mean=float(units @ everyone / units.sum()),
         series=size,
         series_with_evidence=int((task.slopes.precision > 0).sum()),
         rows=len(rows),
+        pooled_uncorrected=task.evidence.uncorrected.pooled(task.tree, prior)[0],
+        reliability=1.0 if errors is None else errors.shop[0],
     )

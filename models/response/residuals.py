@@ -26,12 +26,13 @@ Arrays have a row per usable row [m]; n is the number of series.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from models.prices.halves import Halves, halves_of
 from models.response.controls import control_columns, exposure, log_price
 
 Floats = NDArray[np.float64]
@@ -48,6 +49,23 @@ SLOPE_PRECISION = 4.0  # prior precision of a series' slope around the shop's: a
 
 
 @dataclass(frozen=True)
+class HalfResiduals:
+    """How the two halves of the sales differ, after the same controls (`models.prices.halves`).
+
+    Attributes:
+        units_gap: residual log units of one half minus the other's [m].
+        price_gap: the same of the log prices [m].
+        weight: of `price_gap`: share x (1 - share) where both halves sold, else 0 [m].
+        error: the sampling variance of the row's price is proportional to it [m].
+    """
+
+    units_gap: Floats
+    price_gap: Floats
+    weight: Floats
+    error: Floats
+
+
+@dataclass(frozen=True)
 class Residuals:
     """Residual rows, sorted by series and period.
 
@@ -58,6 +76,7 @@ class Residuals:
         weight: one over the variance of `units` [m].
         block: the block of time that the row was held out with [m].
         other_prices: residual logs of k other prices [m, k].
+        halves: None where the panel has no halves.
     """
 
     series: Ints
@@ -66,6 +85,7 @@ class Residuals:
     weight: Floats
     block: Ints
     other_prices: Floats
+    halves: HalfResiduals | None = None
 
 
 @dataclass(frozen=True)
@@ -104,7 +124,9 @@ def residualise(
     """
     layout = _layout(rows, folds)
     units, share = rows["units"].clip(lower=0).to_numpy(float), exposure(rows)
-    prices = np.column_stack([log_price(rows), *([] if other_prices is None else [other_prices])])
+    halves = halves_of(rows)
+    own = log_price(rows) + (0.0 if halves is None else halves.log_bias)
+    prices = np.column_stack([own, *([] if other_prices is None else [other_prices])])
     controls = control_columns(rows, promotions=promotions, rivals=rivals)
     expected = _group_mean(units / share, layout.series) * share
     working, weight = np.log(units / share + 0.5), expected
@@ -117,11 +139,21 @@ def residualise(
         weight = _precision(units, expected)
         relative_error = np.minimum((units - expected) / expected, MAX_RELATIVE_ERROR)
         working = np.log(expected / share) + relative_error
-    residuals = _partial_out(np.column_stack([working, prices]), controls, weight, layout)
-    series = rows["series"].to_numpy(np.int64)
-    return Residuals(
-        series, residuals[:, 0], residuals[:, 1], weight, layout.block, residuals[:, 2:]
-    )
+    targets = np.column_stack([working, prices, *_gaps(halves, units / expected)])
+    residuals = _partial_out(targets, controls, weight, layout)
+    series, others = rows["series"].to_numpy(np.int64), residuals[:, 2 : 1 + prices.shape[1]]
+    result = Residuals(series, residuals[:, 0], residuals[:, 1], weight, layout.block, others)
+    if halves is None:
+        return result
+    gaps = HalfResiduals(residuals[:, -2], residuals[:, -1], halves.weight, halves.error)
+    return replace(result, halves=gaps)
+
+
+def _gaps(halves: Halves | None, relative_units: Floats) -> tuple[Floats, ...]:
+    """The differences between the halves to residualise: of log units, and of log price [m]."""
+    if halves is None:
+        return ()
+    return halves.units_gap(relative_units, MAX_RELATIVE_ERROR), halves.price_gap
 
 
 def _layout(rows: pd.DataFrame, folds: int) -> _Layout:

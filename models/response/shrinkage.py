@@ -21,7 +21,8 @@ Ints = NDArray[np.int64]
 
 LEVELS = ("department", "category", "product_type", "sku", "series")
 EFFECT_SD = 0.3  # prior guess of the standard deviation of a level's effects
-EFFECT_NODES = 4.0  # the weight of that guess, in nodes
+EFFECT_NODES = 8.0  # the weight of that guess, in nodes
+EM_STEPS = 30
 NO_EFFECT_SD = 1e-4  # of a level whose nodes are the same as those of the level above
 
 
@@ -133,6 +134,20 @@ def posterior(
         estimate = float((squares.sum() + guess) / (len(squares) + EFFECT_NODES))
         effect_variances.append(NO_EFFECT_SD**2 if repeats else estimate)
     return Posterior(tuple(means), tuple(variances), tuple(effect_variances))
+
+
+def empirical_bayes(
+    tree: Tree, target: Floats, precision: Floats, shop: tuple[float, float]
+) -> tuple[Posterior, tuple[float, ...]]:
+    """The posterior at the EM estimate of the effects' standard deviations, and these.
+
+    Args: as those of `posterior`.
+    """
+    sds: tuple[float, ...] = (EFFECT_SD,) * len(LEVELS)
+    for _ in range(EM_STEPS):
+        shrunk = posterior(tree, target, precision, sds, shop)
+        sds = tuple(float(np.sqrt(variance)) for variance in shrunk.effect_variance)
+    return shrunk, sds
 
 
 def _upward_messages(

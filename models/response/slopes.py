@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.response.residuals import Residuals
+from models.response.shrinkage import Tree, empirical_bayes
 
 Floats = NDArray[np.float64]
 
@@ -19,6 +20,7 @@ VARIANCE_ROWS = 8.0  # the shop's noise variance counts as this many rows of a s
 # Of the variance of a row of weight 1, which is about 1. Without a lower limit, the precisions of
 # data without noise (made-up data, or a single price error) would overflow in float32.
 MIN_NOISE = 1e-4
+FLAT_SD = 10.0  # prior standard deviation of the shop's slope, where only its effects matter
 PAULE_MANDEL_STEPS = 50  # about ten are needed
 DISPERSION_PRIOR = 8.0  # prior weight, in degrees of freedom, of a dispersion of 1
 
@@ -35,12 +37,16 @@ class SeriesSlopes:
     slope: Floats
     precision: Floats
 
-    def pooled(self, prior: tuple[float, float]) -> tuple[float, float]:
+    def pooled(self, tree: Tree, prior: tuple[float, float]) -> tuple[float, float]:
         """The mean slope of the shop's series and its standard error, by random effects.
 
         The true slopes differ between series, so a fixed-effect mean would follow the few most
         precise series. Random effects add the variance between series to the variance within them
         (Paule & Mandel 1982, "Consensus values and weighting factors").
+
+        The series of a department or category are alike, so they are not as many independent
+        observations. The standard error counts the variance of every level of the hierarchy: the
+        fewer departments a shop has, the larger it is.
 
         Args:
             prior: returned if no series has evidence.
@@ -55,7 +61,16 @@ class SeriesSlopes:
             squares = (slope - mean) ** 2
             excess = float(weight @ squares) - (len(slope) - 1)
             between = max(between + excess / max(float(weight**2 @ squares), 1e-300), 0.0)
-        return mean, float(weight.sum() ** -0.5)
+        return mean, self._pooled_error(tree, weight / weight.sum(), mean)
+
+    def _pooled_error(self, tree: Tree, share: Floats, mean: float) -> float:
+        """The standard error of a mean of the used series with these shares."""
+        used = self.precision > 0
+        _, sds = empirical_bayes(tree, self.slope, self.precision, (mean, FLAT_SD))
+        variance = float(share**2 @ (1 / self.precision[used]))
+        for column, sd in zip(tree.ancestry[used].T, sds, strict=True):
+            variance += sd**2 * float((np.bincount(column, share) ** 2).sum())
+        return float(np.sqrt(variance))
 
 
 def series_slopes(residuals: Residuals, size: int, min_rows: int) -> SeriesSlopes:

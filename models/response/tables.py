@@ -24,15 +24,20 @@ class Summary:
     """Figures of the shop as a whole.
 
     Attributes:
-        pooled: random-effects mean of the series' slopes, before shrinkage and the sign
-            constraint. The prior's elasticity if no series has evidence.
-        pooled_stderr: its standard error.
+        pooled: random-effects mean of the series' slopes, corrected for errors in the price,
+            before shrinkage and the sign constraint. The prior's elasticity if no series has
+            evidence.
+        pooled_stderr: its standard error, which includes how much departments and categories
+            differ, and the uncertainty of the correction.
         pooled_without_promotion_controls: the same without control for promotions; the difference
             is what promotions would add to the effect of price.
         mean: mean of the fitted elasticities, weighted by units.
         series: the number of series.
         series_with_evidence: those with enough periods and price variation to estimate a slope.
         rows: the number of usable rows.
+        pooled_uncorrected: `pooled` without the correction (`models.prices.reliability`).
+        reliability: the share of the price variation that is not error; 1 where the panel has no
+            halves to measure it with, so that nothing is corrected.
     """
 
     pooled: float
@@ -42,6 +47,18 @@ class Summary:
     series: int
     series_with_evidence: int
     rows: int
+    pooled_uncorrected: float
+    reliability: float = 1.0
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Summary:
+        """Read a saved summary; one of an earlier version has no correction."""
+        return cls(**{"pooled_uncorrected": content["pooled"], **content})
+
+    @property
+    def corrected(self) -> bool:
+        """Whether the elasticities are corrected for errors in the price."""
+        return self.reliability < 1
 
 
 @dataclass(frozen=True)
@@ -92,7 +109,7 @@ class Tables:
             tuple(content["sds"]),
             tuple(np.array(values) for values in content["variances"]),
             np.array(content["segment_sds"]),
-            Summary(**content["summary"]),
+            Summary.from_json(content["summary"]),
             cross,
         )
 

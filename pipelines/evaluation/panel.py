@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 DEFINITIONS = REPO_ROOT / "feature_repo" / "definitions.py"
 FILES = ("sku_period.parquet", "sku.parquet", "manifest.json")
+HALVES_FILE = "half_period.parquet"  # absent in homes made by an earlier version
+KEY = ["sku", "zone", "period"]
+HALVES = ["units_a", "price_a", "units_b", "price_b"]
 
 
 def panel(as_of: date, params: Params, settings: Settings) -> pd.DataFrame:
@@ -26,7 +29,8 @@ def panel(as_of: date, params: Params, settings: Settings) -> pd.DataFrame:
     `panel_version`, so only the first stage runs it.
 
     Returns:
-        one row per series and period, with the columns of the views `sku_period` and `sku`.
+        one row per series and period, with the columns of the views `sku_period` and `sku`, and
+        those of `with_halves`.
 
     Raises:
         LeakageError: a row was known only at or after the cut-off.
@@ -79,6 +83,8 @@ def panel_version(as_of: date, params: Params, settings: Settings) -> str:
     digest = hashlib.md5(f"{as_of} {params.shop.timezone}".encode(), usedforsecurity=False)
     for path in (DEFINITIONS, *(settings.features / name for name in FILES)):
         digest.update(_md5(path))
+    if (settings.features / HALVES_FILE).exists():
+        digest.update(_md5(settings.features / HALVES_FILE))
     return digest.hexdigest()
 
 
@@ -108,4 +114,20 @@ def _join(as_of: date, params: Params, settings: Settings) -> pd.DataFrame:
         )
     frame = training_frame(open_store(settings), "demand", rows)
     frame["period"] = pd.to_datetime(frame["period"])
-    return frame.sort_values(["sku", "zone", "period"], ignore_index=True)
+    return with_halves(frame, settings).sort_values(KEY, ignore_index=True)
+
+
+def with_halves(rows: pd.DataFrame, settings: Settings) -> pd.DataFrame:
+    """Add units and price of the two halves of the sales (`pricebook.features.halves`).
+
+    They are known when the period of their row is, so a row gets no data from after its end.
+    Features made by an earlier version have none. Then the rows stay as they are.
+    """
+    import pandas as pd
+
+    path = settings.features / HALVES_FILE
+    if not path.exists():
+        return rows
+    halves = pd.read_parquet(path, columns=[*KEY, *HALVES])
+    halves["period"] = pd.to_datetime(halves["period"]).astype(rows["period"].dtype)
+    return rows.merge(halves, on=KEY, how="left", validate="one_to_one")

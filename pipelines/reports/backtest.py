@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipelines.evaluation.panel import read_features
+from pipelines.evaluation.panel import read_features, with_halves
 from pricebook import metrics
 from pricebook.config import Params, Settings, cutoff
 from pricebook.errors import EmptyHistory
@@ -108,7 +108,7 @@ def report_home(as_of: date, params: Params, settings: Settings) -> Settings:
 
 
 def history(as_of: date, params: Params, settings: Settings) -> pd.DataFrame:
-    """Every series before `as_of` with its labels, from the feature files of a home."""
+    """Every series before `as_of` with its labels and halves, from the feature files of a home."""
     import pandas as pd
 
     rows = read_features("sku_period", settings)
@@ -118,7 +118,7 @@ def history(as_of: date, params: Params, settings: Settings) -> pd.DataFrame:
         columns=["event_timestamp", "created_timestamp", "sku_period_at"]
     )
     joined["period"] = pd.to_datetime(joined["period"])
-    return joined.sort_values(KEY, ignore_index=True)
+    return with_halves(joined, settings).sort_values(KEY, ignore_index=True)
 
 
 def _is_stale(as_of: date, params: Params, settings: Settings) -> bool:

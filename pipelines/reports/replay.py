@@ -80,7 +80,9 @@ def decide_again(entry: Entry, settings: Settings) -> Offer | None:
 
 def _terms(logged: Entry) -> Terms:
     arm = Arm(logged["arm"], logged["share"], logged["draw"])
-    return Terms(logged["segment"], logged["because"], arm)
+    # Earlier versions had no purposes, budget and caps.
+    purpose, withheld = logged.get("purpose", ""), logged.get("withheld", "")
+    return Terms(logged["segment"], logged["because"], arm, purpose, withheld)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ other code reads the environment or params.yaml. Importing this package reads ne
 """
 
 from pricebook.config.params import Params, cutoff, load_params
+from pricebook.config.personal import Personal, Purpose
 from pricebook.config.section import Section, Severity, Share
 from pricebook.config.settings import REPO_ROOT, Settings
 from pricebook.config.shop import Costs, Shop, TableFile
@@ -35,8 +36,10 @@ __all__ = [
     "Materialize",
     "Objective",
     "Params",
+    "Personal",
     "PriorPrice",
     "Promote",
+    "Purpose",
     "Quote",
     "Response",
     "Section",

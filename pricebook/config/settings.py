@@ -67,6 +67,11 @@ class Settings(BaseSettings):
         return self.state / "champion"
 
     @property
+    def price_list(self) -> Path:
+        """A bundle without models: the service quotes its list prices until there is a champion."""
+        return self.state / "price_list"
+
+    @property
     def bundles(self) -> Path:
         """The last promoted bundles, each in a folder named by its verdict's id and a digest."""
         return self.state / "bundles"

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from pricebook.config.personal import Personal
 from pricebook.config.section import Section, Severity, Share
 
 OBJECTIVES = ("calibrated", "profit", "volume", "revenue")
@@ -50,8 +51,10 @@ class Validate(Section):
 class Featurize(Section):
     """Which series are modelled, and the resources of DuckDB."""
 
-    min_periods: Annotated[int, Field(ge=1)] = Field(
-        40, description="a series with fewer periods with sales is not modelled"
+    min_periods: Annotated[int, Field(ge=1)] | None = Field(
+        None,
+        description="a series with fewer periods with sales is not modelled; null: 40, or three "
+        "quarters of a shorter history",
     )
     memory_limit: str = "1500MB"
     threads: Annotated[int, Field(ge=1)] = 2
@@ -129,6 +132,9 @@ class Experiment(Section):
     control: Share = Field(0.0, description="pays the list price, as a baseline")
     canary: Share = Field(0.0, description="gets the challenger's prices, if there is a challenger")
     explore: Share = Field(0.0, description="gets a random rung near the best one, to learn from")
+    public: Share = Field(
+        0.0, description="gets no personal offer, to measure what personal offers earn"
+    )
     shadow: bool = Field(
         False, description="whether the challenger also prices every quote, for the log only"
     )
@@ -143,13 +149,13 @@ class Experiment(Section):
     @property
     def splits(self) -> bool:
         """Whether any shopper is in an arm other than the champion's."""
-        return self.control + self.canary + self.explore > 0
+        return self.control + self.canary + self.explore + self.public > 0
 
     @model_validator(mode="after")
     def _shares_fit(self) -> Self:
-        total = self.control + self.canary + self.explore
+        total = self.control + self.canary + self.explore + self.public
         if total > 1:
-            raise ValueError(f"control, canary and explore exceed 1, received: {total}")
+            raise ValueError(f"control, canary, explore and public exceed 1, received: {total}")
         return self
 
 
@@ -197,4 +203,5 @@ class Quote(Section):
     consent_default: bool = False
     max_batch: Annotated[int, Field(ge=1)] = 1000
     experiment: Experiment = Experiment()
+    personal: Personal = Personal()
     prior_price: PriorPrice = PriorPrice()

@@ -8,6 +8,7 @@ float in minor units.
     calendar    which periods are whole, and the days of shopper snapshots
     inputs      the canonical tables as the order lines of one shop
     series      sku_period (the panel), and sku (the state of a series at the end of each period)
+    halves      units and price in two halves of the sales, to measure how reliable a price is
     context     promotions, stock, competitor and published prices for each series and period
     shoppers    shopper, segment_period and sku_segment, from what shoppers bought
     habits      segments: groups of shoppers with similar purchase habits
@@ -18,6 +19,7 @@ from pricebook.features.book import BookInputs, price_book
 from pricebook.features.calendar import Calendar, whole_periods
 from pricebook.features.context import context
 from pricebook.features.habits import learn_segments, with_segment
+from pricebook.features.halves import half_period, halved_by
 from pricebook.features.inputs import (
     Tables,
     empty_table,
@@ -28,6 +30,7 @@ from pricebook.features.inputs import (
 )
 from pricebook.features.series import (
     modelled_series,
+    most_periods,
     net_returns,
     panel,
     period_sales,
@@ -49,8 +52,11 @@ __all__ = [
     "context",
     "empty_table",
     "exclude_departments",
+    "half_period",
+    "halved_by",
     "learn_segments",
     "modelled_series",
+    "most_periods",
     "net_returns",
     "order_lines",
     "panel",

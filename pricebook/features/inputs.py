@@ -91,14 +91,15 @@ def order_lines(orders: ir.Table, shop: Shop, as_of: date) -> ir.Table:
     """Order lines before the cut-off, with their local `date` and `period`.
 
     `zone` becomes the zone of the series: "all", or in a shop that prices by zone the zone of the
-    line ("unknown" if it has none).
+    line ("unknown" if it has none). `place` is the zone of the line as the shop gave it.
     """
     lines = before(orders, "ordered_at", cutoff(as_of, shop.timezone))
     lines = lines.mutate(date=local_date(lines.ordered_at, shop.timezone))
     zone = lines.zone.fill_null("unknown") if shop.by_zone else ibis.literal(ALL)
-    lines = lines.mutate(zone=zone, period=period_start(lines.date, shop.grain))
+    lines = lines.mutate(place=lines.zone, zone=zone, period=period_start(lines.date, shop.grain))
     amounts = ("quantity", "net_amount", "list_amount")
-    return lines.select("order_id", "customer_id", "sku", "zone", "date", "period", *amounts)
+    keys = ("order_id", "customer_id", "sku", "zone", "place", "date", "period")
+    return lines.select(*keys, *amounts)
 
 
 def trading_days(lines: ir.Table) -> ir.Table:

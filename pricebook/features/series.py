@@ -37,12 +37,22 @@ def modelled_series(sales: ir.Table, calendar: Calendar, min_periods: int) -> ir
     Steady series have sales in at least `min_periods` of them. Seasonal series have sales in fewer
     periods, but in total as many units as the median steady series.
     """
-    inside = sales.period.between(calendar.periods[0], calendar.periods[-1])
-    counted = sales.filter(inside & (sales.units > 0)).group_by(*KEYS)
-    counted = counted.agg(periods=lambda t: t.count(), units=lambda t: t.units.sum())
+    counted = _counted(sales, calendar)
     steady = counted.periods >= min_periods
     typical = counted.filter(steady).units.median().as_scalar()
     return counted.filter(steady | (counted.units >= typical)).select(*KEYS)
+
+
+def most_periods(sales: ir.Table, calendar: Calendar) -> ir.IntegerScalar:
+    """The whole periods with sales of the series that has most of them; null without sales."""
+    return _counted(sales, calendar).periods.max()
+
+
+def _counted(sales: ir.Table, calendar: Calendar) -> ir.Table:
+    """sku, zone, periods (whole ones with sales), units in them."""
+    inside = sales.period.between(calendar.periods[0], calendar.periods[-1])
+    counted = sales.filter(inside & (sales.units > 0)).group_by(*KEYS)
+    return counted.agg(periods=lambda t: t.count(), units=lambda t: t.units.sum())
 
 
 def panel(sales: ir.Table, series: ir.Table, context: ir.Table, calendar: Calendar) -> ir.Table:

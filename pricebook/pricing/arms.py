@@ -12,13 +12,14 @@ from typing import NamedTuple
 from pricebook.config import Experiment
 
 CHAMPION, CONTROL, CANARY, EXPLORE = "champion", "control", "canary", "explore"
+PUBLIC = "public"  # no personal offers, to measure what they earn
 
 
 class Arm(NamedTuple):
     """An experiment arm.
 
     Attributes:
-        name: `champion`, `control`, `canary` or `explore`.
+        name: `champion`, `control`, `canary`, `explore` or `public`.
         share: the share of the traffic in this arm.
         draw: a number in [0, 1) that selects the rung in the exploration arm; None in the others.
     """
@@ -46,6 +47,7 @@ def assign(unit: str, moment: str, experiment: Experiment) -> Arm:
     shares = {
         CONTROL: experiment.control,
         EXPLORE: experiment.explore,
+        PUBLIC: experiment.public,
         CANARY: experiment.canary,
     }
     rest = 1.0 - sum(shares.values())

@@ -204,12 +204,22 @@ def _expected(
     not the floor. The long-run term adds to the exponent of demand.
     """
     prices = _candidates(bounds)
-    ratios = prices / listings.reference_price[:, None]
-    units = demand(listings, segments, ratios) * _long_run_demand(listings, ratios)
+    units = expected_units(listings, segments, prices, demand)
     profit = (prices - listings.marginal_cost[:, None]) * units
     usable = np.isfinite(profit).all(axis=1) & (units >= 0).all(axis=1)
     profit[~usable] = np.nan
     return prices, profit
+
+
+def expected_units(
+    listings: Listings, segments: Sequence[str], prices: Ints, demand: DemandRatio
+) -> Floats:
+    """Demand (n, k) at these prices, relative to demand at the reference price.
+
+    It includes what a price does to later sales: the long-run term adds to the exponent.
+    """
+    ratios = prices / listings.reference_price[:, None]
+    return demand(listings, segments, ratios) * _long_run_demand(listings, ratios)
 
 
 def _long_run_demand(listings: Listings, ratios: Floats) -> Floats:

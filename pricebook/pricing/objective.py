@@ -94,8 +94,10 @@ def calibrated(rows: Rows) -> Floats:
     """The term (n,) for which the list prices of a department are optimal on average.
 
     It is the department's average of -(1/m - |e|), shrunk towards the shop's, and never above 0: if
-    the list prices are above the optimum already, the long run is no reason to keep them. The
-    average is the median, because 1/m of a few loss leaders or wrong costs would decide a mean.
+    the list prices are above the optimum already, the long run is no reason to keep them. Weighted
+    by revenue, 1 - m (|e| + term) is the effect on profit of raising all list prices of a
+    department by the same share. The average sets this to 0, so its weights are the margins earned
+    at list prices. A loss leader or a product that nobody buys has next to no weight.
 
     >>> rows = Rows(*(np.array([v]) for v in (-1.5, 100.0, 75.0, 80.0, 100.0, 1.0)), np.array([0]))
     >>> calibrated(rows).tolist()
@@ -104,16 +106,22 @@ def calibrated(rows: Rows) -> Floats:
     used = rows.priced
     if not used.any():
         return np.zeros(len(used))
-    margin = 1 - rows.marginal_cost / rows.list_price
-    implied = -(1 / np.clip(margin, *MARGINS) + rows.elasticity)
-    shop = float(np.median(implied[used]))
+    margin = np.clip(1 - rows.marginal_cost / rows.list_price, *MARGINS)
+    implied = -(1 / margin + rows.elasticity)
+    earned = margin * rows.list_price * rows.units
+    shop = _average(implied[used], earned[used])
     terms = np.zeros(len(used))
     for department in np.unique(rows.department):
         members = rows.department == department
-        own = implied[members & used]
-        total = own.size * float(np.median(own)) if own.size else 0.0
+        own, weight = implied[members & used], earned[members & used]
+        total = own.size * _average(own, weight) if own.size else 0.0
         terms[members] = (total + SHOP_ROWS * shop) / (own.size + SHOP_ROWS)
     return np.minimum(terms, 0.0)
+
+
+def _average(values: Floats, weight: Floats) -> float:
+    """The weighted mean; without any weight, all values count the same."""
+    return float(np.average(values, weights=weight if weight.sum() > 0 else None))
 
 
 @dataclass(frozen=True)
@@ -125,6 +133,19 @@ class Point:
     units: float
     revenue: float
     price_index: float
+
+    def relative_to(self, other: Point) -> Point:
+        """Relative changes of profit, units and revenue; the multiplier and the index stay."""
+        return replace(
+            self,
+            profit=_change(self.profit, other.profit),
+            units=_change(self.units, other.units),
+            revenue=_change(self.revenue, other.revenue),
+        )
+
+
+def _change(new: float, old: float) -> float:
+    return (new - old) / abs(old) if old else 0.0
 
 
 def most(rows: Rows, value: Callable[[Rows, Floats], Floats]) -> Floats:

@@ -13,19 +13,31 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pricebook import money
 from pricebook.config import Quote as Limits
 from pricebook.money import Floats
-from pricebook.pricing.arms import CONTROL, EXPLORE, Arm
+from pricebook.pricing import personal
+from pricebook.pricing.arms import CONTROL, EXPLORE, PUBLIC, Arm
 from pricebook.pricing.decision import Choice, Decision, DemandRatio, Listings, decide_many
 from pricebook.pricing.guardrails import Reason
+from pricebook.pricing.personal import Candidate, Expectation
 
 EVERYONE = "everyone"
 DEFAULT_ARM = Arm()
-UNDECIDED = frozenset({"online_store", "no_model", "kill_switch"})  # rules of `list_offers`
+# Rules of `list_offers`.
+UNDECIDED = frozenset({"online_store", "no_model", "no_champion", "kill_switch"})
 FALLBACKS = UNDECIDED | {"no_answer"}  # rules of offers at list price because something failed
+SWITCHED_OFF = "personal offers are turned off"
+PUBLIC_GROUP = "the group without personal offers, to measure what they earn"
+# Rules that withhold a personal offer, and their texts.
+WITHHELD = {
+    "offer_budget": "the personal discounts of this period are used up",
+    "shopper_cap": "the shopper has had the personal offers of this period",
+}
 # The text that the New York Algorithmic Pricing Disclosure Act requires (Gen. Bus. Law § 349-a).
 DISCLOSURE = "THIS PRICE WAS SET BY AN ALGORITHM USING YOUR PERSONAL DATA"
+
+
+Personal = tuple[Decision, Expectation | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,20 +63,29 @@ class Terms(NamedTuple):
         segment: the segment whose personal offer is considered; None for no personal offer.
         because: the reason that there is, or is not, a personal offer.
         arm: the experiment arm.
+        purpose: the occasion for a larger discount (`pricebook.pricing.personal`); empty for none.
+        withheld: the rule that withholds a personal offer (`WITHHELD`); empty for none.
     """
 
     segment: str | None = None
     because: str = ""
     arm: Arm = DEFAULT_ARM
+    purpose: str = ""
+    withheld: str = ""
+
+    def without_personal(self, rule: str) -> Terms:
+        """The public terms that replace these if a rule withholds the personal offer."""
+        return Terms(None, WITHHELD[rule], self.arm, withheld=rule)
 
 
 @dataclass(frozen=True, slots=True)
 class Offer:
     """A price for all shoppers with the same terms. Money in minor units.
 
-    `floor` and `choice` are never public. `lowest_30d` is the prior price; a discount may only be
-    announced against this price (`pricebook.pricing.prior_price`). `propensity` is the probability
-    that the shopper was shown this price: the arm's share times the probability of the drawn rung.
+    `floor`, `choice` and `expectation` (None without a personal offer) are never public.
+    `lowest_30d` is the prior price; a discount may only be announced against this price
+    (`pricebook.pricing.prior_price`). `propensity` is the probability that the shopper was shown
+    this price: the arm's share times the probability of the drawn rung.
     """
 
     sku: str
@@ -80,6 +101,7 @@ class Offer:
     arm: str
     propensity: float
     choice: Choice | None
+    expectation: Expectation | None = None
 
     @property
     def discount_from(self) -> int | None:
@@ -87,14 +109,21 @@ class Offer:
         return self.lowest_30d if self.lowest_30d and self.price < self.lowest_30d else None
 
 
-def terms(shopper: Shopper, consent_default: bool, arm: Arm = DEFAULT_ARM) -> Terms:
+def terms(
+    shopper: Shopper, consent_default: bool, arm: Arm = DEFAULT_ARM, enabled: bool = True
+) -> Terms:
     """The terms of a shopper.
 
     The consent flag of the request takes precedence, then the stored flag, then the shop's default.
-    There is no personal offer in the control and exploration arms.
+    There is no personal offer in the control, exploration and public arms, and none at all unless
+    they are `enabled`.
     """
     if arm.name in (CONTROL, EXPLORE):
         return Terms(arm=arm)
+    if not enabled:
+        return Terms(None, SWITCHED_OFF, arm)
+    if arm.name == PUBLIC:
+        return Terms(None, PUBLIC_GROUP, arm)
     flags = (shopper.requested_consent, shopper.consented, consent_default)
     return Terms(*_personal_terms(shopper.customer_id is not None, flags, shopper.segment), arm)
 
@@ -113,67 +142,41 @@ def _personal_terms(
     return segment, f"the offer for {segment} shoppers"
 
 
-def personal(
-    public: Decision, own: Decision, because: str, limits: Limits
-) -> tuple[Decision, bool]:
-    """The lower of the segment's offer and the public one, and whether it is the segment's.
-
-    A personal offer is never above the public offer, and at most `max_dispersion` below it. So the
-    prices of two shoppers differ at most by that share.
-    """
-    own = _limit_dispersion(own, public, limits)
-    if own.price < public.price:
-        return own.with_reason("personal", because), True
-    if own.price > public.price:
-        return own.with_reason("public_offer", "no personal offer is above it", public.price), False
-    return public.with_reason("public_offer", f"{because} is the same"), False
-
-
-def _limit_dispersion(own: Decision, public: Decision, limits: Limits) -> Decision:
-    """Raise a segment's offer to the lowest rung within `max_dispersion` of the public one."""
-    lowest = float(money.round_up(public.price * (1 - limits.max_dispersion)))
-    if own.price >= lowest:
-        return own
-    nearest = money.at_or_above(money.rungs(public.ceiling, limits.endings), lowest)
-    share = f"{limits.max_dispersion:.0%}"
-    return own.with_reason("dispersion", f"at most {share} below the public offer", nearest)
-
-
 def offers(
     terms_of_rows: Sequence[Terms], listings: Listings, limits: Limits, demand: DemandRatio | None
 ) -> list[Offer]:
     """Offers for n rows of the listings, each with its own terms."""
     everyone = [EVERYONE] * len(terms_of_rows)
     public = decide_many(listings, everyone, limits, demand, _draws(terms_of_rows))
-    segments_of_rows = {
-        row: terms.segment for row, terms in enumerate(terms_of_rows) if terms.segment is not None
+    candidates = {
+        row: Candidate(public[row], terms.segment, terms.because, terms.purpose)
+        for row, terms in enumerate(terms_of_rows)
+        if terms.segment is not None
     }
-    own: dict[int, Decision] = {}
-    if segments_of_rows:
-        rows = listings.take(np.array(list(segments_of_rows)))
-        segments = list(segments_of_rows.values())
-        decisions = decide_many(rows, segments, limits, demand)
-        own = dict(zip(segments_of_rows, decisions, strict=True))
+    own: dict[int, Personal] = {}
+    if candidates:
+        rows = listings.take(np.array(list(candidates)))
+        decisions = personal.decide(rows, list(candidates.values()), limits, demand)
+        own = dict(zip(candidates, decisions, strict=True))
     lowest = _lowest(listings)
     decided = (
-        _decided(terms, decision, own.get(row), limits)
+        _decided(terms, decision, own.get(row))
         for row, (terms, decision) in enumerate(zip(terms_of_rows, public, strict=True))
     )
     return [
-        _offer(listings, row, decision, terms_of_rows[row].arm, lowest[row], personalised)
-        for row, (decision, personalised) in enumerate(decided)
+        _offer(listings, row, decision, terms_of_rows[row].arm, lowest[row], expectation)
+        for row, (decision, expectation) in enumerate(decided)
     ]
 
 
-def _decided(
-    terms: Terms, public: Decision, own: Decision | None, limits: Limits
-) -> tuple[Decision, bool]:
-    """The decision for these terms, and whether it is a personal offer."""
+def _decided(terms: Terms, public: Decision, own: Personal | None) -> Personal:
+    """The decision for these terms, and what it is expected to earn if it is a personal offer."""
     if terms.arm.name == CONTROL:
-        return _at_list(public, "experiment", "the list price, as the control group"), False
+        return _at_list(public, "experiment", "the list price, as the control group"), None
     if own is not None:
-        return personal(public, own, terms.because, limits)
-    return public.with_reason("public_offer", terms.because) if terms.because else public, False
+        return own
+    rule = terms.withheld or "public_offer"
+    return public.with_reason(rule, terms.because) if terms.because else public, None
 
 
 def list_offers(
@@ -220,7 +223,7 @@ def _offer(
     decision: Decision,
     arm: Arm,
     lowest_30d: int | None,
-    personalised: bool = False,
+    expectation: Expectation | None = None,
 ) -> Offer:
     chance = 1.0 if decision.choice is None else decision.choice.chance(decision.price)
     return Offer(
@@ -231,10 +234,11 @@ def _offer(
         lowest_30d=lowest_30d,
         floor=decision.floor,
         ceiling=decision.ceiling,
-        personalised=personalised,
-        disclosure=DISCLOSURE if personalised else None,
+        personalised=expectation is not None,
+        disclosure=DISCLOSURE if expectation is not None else None,
         reasons=decision.reasons,
         arm=arm.name,
         propensity=arm.share * chance,
         choice=decision.choice,
+        expectation=expectation,
     )

@@ -7,6 +7,14 @@ policy cuts prices when a category is about to sell well, so price and season ar
 real orders. Competitors follow the shop's price with random deviations, and a cheaper one takes
 buyers. Stock can run out.
 
+With store choice, who visits depends on what the shop has been charging. Shoppers keep a price
+image of the shop: a slowly moving index of its prices. A dearer image means fewer visits, mostly of
+deal seekers. So a high price earns more this week and less in the weeks that follow. Shoppers
+choose a shop by the expected price of a basket (Bell & Lattin 1998, "Shopping behavior and consumer
+preference for store price format", Marketing Science 17(1)), and judge a shop by an overall
+impression of its prices, which changes slowly (Hamilton & Chernev 2013, "Low prices are just the
+beginning: price image in retail management", Journal of Marketing 77(6)).
+
 All functions are pure. `Market.step` takes a state and an offer and returns the next state and the
 sales line by line. `Market.trade` draws only the totals, which is faster.
 Arrays are indexed n (skus), c (categories), g (segments) and r (rivals); money is in minor units.
@@ -31,6 +39,7 @@ _SENSITIVITY = np.array([0.8, 1.0, 1.6])  # times the sku's own
 _DEALS = np.array([0.3, 0.3, 0.8])  # utility of a display
 _MAIL = np.array([0.2, 0.1, 0.4])  # utility of a place in the mailer
 _MEAN_UNITS = 1.3  # of a sku that a visit buys
+_COST_SHARE = (0.2, 0.9)  # of the price: unit costs derived from prices stay in between
 
 
 @dataclass(frozen=True)
@@ -44,6 +53,10 @@ class Spec:
         nest: the nested logit's parameter. At 1, skus of a category substitute each other no more
             than the option to buy nothing; a lower value means closer substitutes.
         price_sensitivity: multiplies the price sensitivity of all shoppers.
+        store_choice: how strongly the price image moves visits. With 1, a shop that stays 1 %
+            dearer loses about 1 % of its visits in the long run. With 0, visits do not depend on
+            prices.
+        image_speed: share of the price image that the prices of one week replace.
     """
 
     skus: int = 60
@@ -57,11 +70,16 @@ class Spec:
     mailer_share: float = 0.4
     nest: float = 0.6
     price_sensitivity: float = 1.0
+    store_choice: float = 0.0
+    image_speed: float = 0.2
 
 
 @dataclass(frozen=True)
 class State:
-    """The start of a week: stock (n), units on order (n), competitors' prices (n, r), sales (n)."""
+    """The start of a week: stock (n), units on order (n), competitors' prices (n, r), sales (n).
+
+    `image` is the shop's price image: the log of its smoothed price index, 0 at list prices.
+    """
 
     week: int
     on_hand: Ints
@@ -69,6 +87,7 @@ class State:
     rivals: Ints
     sold: Floats
     price: Ints | Floats
+    image: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -144,6 +163,58 @@ class Market:
             frequency=_VISITS[segment] * rng.gamma(4, 0.25, spec.shoppers),
         )
 
+    def priced_for_the_long_run(self, deviation: float) -> Market:
+        """This market with unit costs for which its list prices are near the long-run optimum.
+
+        The list price of each sku is exp(d) times the price that maximises the shop's profit in the
+        long run, when competitors have followed and the price image has settled; d is normal with
+        mean 0 and this standard deviation. So the shop's list prices are right on average, and
+        wrong sku by sku. This is an assumption about shops, and the one that a calibrated objective
+        makes. It holds by construction here: the costs are derived from the prices, not the prices
+        from the costs, so that demand at list prices is the same as before.
+
+        At the optimum, a price change of one sku moves the profit of the visits by as much as it
+        moves their number, in the opposite direction. These n conditions are linear in the margins.
+        """
+        rng = np.random.default_rng([self.spec.seed, 4])
+        price = self.list_price / np.exp(rng.normal(0, deviation, self.spec.skus))
+        units, slopes, image_units = self._year(price, float(self.price_index(price)))
+        lost_visits = self.spec.store_choice * np.outer(self.basket, image_units)
+        gradient = (1 - self.spec.rivalry) * (slopes * units[:, None]).T - lost_visits
+        margin = -np.linalg.solve(gradient, price * units)
+        share = np.clip(1 - margin / price, *_COST_SHARE)
+        return replace(self, unit_cost=np.rint(share * price).astype(np.int64))
+
+    def image_value(self, price: Floats | Ints) -> float:
+        """Weekly profit that the shop gains in the long run for each unit its price index falls.
+
+        It is the profit of a week at these prices, once competitors have followed and the image has
+        settled, times the effect of the image on visits.
+        """
+        units = self._year(price, float(self.price_index(price)))[2] / self.spec.year
+        return float(self.spec.store_choice * ((price - self.unit_cost) * units).sum())
+
+    def _year(self, price: Floats | Ints, image: float) -> tuple[Floats, Floats, Floats]:
+        """A year at these prices and price image, matched by competitors, without displays.
+
+        Returns:
+            Expected units (n), their elasticities (n, n), and units weighted by how much the visits
+            of those who buy them depend on the price image (n).
+        """
+        rivals = np.repeat(np.rint(price).astype(np.int64)[:, None], self.spec.rivals, axis=1)
+        start = replace(self.opening(), rivals=rivals, image=image)
+        offer = Offer(price, np.zeros(self.spec.skus, bool))
+        units, sensitive = np.zeros((2, self.spec.skus))
+        slopes = np.zeros((self.spec.skus, self.spec.skus))
+        visits = self._visits * self.attraction(start) * _SENSITIVITY * _MEAN_UNITS
+        for week in range(self.spec.year):
+            state = replace(start, week=week)
+            demand = self.demand(state, offer)
+            units += demand
+            slopes += demand[:, None] * self.elasticity(state, offer)
+            sensitive += visits @ self.choice(state, offer)
+        return units, slopes / units[:, None], sensitive
+
     @cached_property
     def member(self) -> Bools:
         """Which sku is in which category (n, c)."""
@@ -175,13 +246,32 @@ class Market:
         return np.asarray(self.swing * np.cos(turn))
 
     def choice(self, state: State, offer: Offer) -> Floats:
-        """The probability (g, n) that one visit of a segment buys a sku."""
+        """The probability (..., g, n) that a visit of a segment buys a sku, at prices (..., n)."""
         within, buys = self._nests(state, offer)
-        return np.asarray(within * buys[:, self.category])
+        return np.asarray(within * buys[..., self.category])
 
     def demand(self, state: State, offer: Offer) -> Floats:
-        """Expected units (n) of a week if no sku runs out of stock."""
-        return np.asarray(self._visits @ self.choice(state, offer)) * _MEAN_UNITS
+        """Expected units (..., n) of a week at prices (..., n) if no sku runs out of stock."""
+        visits = self._visits * self.attraction(state)
+        return np.asarray(visits @ self.choice(state, offer)) * _MEAN_UNITS
+
+    def attraction(self, state: State) -> Floats:
+        """Visits (g) at the shop's price image, relative to visits at the image of list prices.
+
+        The more a segment's choice of a sku depends on price, the more its visits depend on the
+        image.
+        """
+        return np.exp(-self.spec.store_choice * _SENSITIVITY * state.image)
+
+    def price_index(self, price: Ints | Floats) -> Floats:
+        """The log of prices (..., n) over list prices, weighted by revenue at list prices (...)."""
+        return np.asarray(np.log(price / self.list_price) @ self.basket)
+
+    @cached_property
+    def basket(self) -> Floats:
+        """Each sku's share (n) of a year's revenue at list prices, without displays."""
+        revenue = self.list_price * self._year(self.list_price, image=0.0)[0]
+        return np.asarray(revenue / revenue.sum())
 
     def elasticity(self, state: State, offer: Offer) -> Floats:
         """True elasticities (n, n) of the demand of the row's sku to the price of the column's sku.
@@ -195,8 +285,9 @@ class Market:
         same = np.equal.outer(self.category, self.category)
         taken = within * (1 - buys[:, self.category] - 1 / self.spec.nest)
         moved = np.eye(self.spec.skus) / self.spec.nest + same * taken[:, None, :]
-        bought = self._visits[:, None] * within * buys[:, self.category] * _SENSITIVITY[:, None]
-        units = self._visits @ (within * buys[:, self.category])
+        visits = self._visits * self.attraction(state)
+        bought = visits[:, None] * within * buys[:, self.category] * _SENSITIVITY[:, None]
+        units = visits @ (within * buys[:, self.category])
         return np.asarray(-self.slope * np.einsum("gn,gnm->nm", bought, moved) / units[:, None])
 
     def policy(self, state: State, rng: np.random.Generator) -> Offer:
@@ -252,17 +343,17 @@ class Market:
         return np.asarray(self.spec.nest * np.log(self.member.sum(axis=0)))
 
     def _nests(self, state: State, offer: Offer) -> tuple[Floats, Floats]:
-        """P(sku | its category is bought) (g, n), and P(category is bought) (g, c)."""
+        """P(sku | its category is bought) (..., g, n), and P(category is bought) (..., g, c)."""
         own = np.log(offer.price / self.list_price)
-        competitor = np.log(state.rivals.min(axis=1) / self.list_price)
-        relative_price = own - self.spec.rivalry * competitor
+        competitor = np.log(state.rivals.min(axis=-1) / self.list_price)
+        relative_price = (own - self.spec.rivalry * competitor)[..., None, :]
         utility = self.appeal - _SENSITIVITY[:, None] * self.slope * relative_price
         utility = utility + self.season(state.week)[self.category]
         utility = utility + _DEALS[:, None] * offer.display + _MAIL[:, None] * offer.mailer
         weight = np.exp(utility / self.spec.nest)
         nest = weight @ self.member
         buys = nest**self.spec.nest / (nest**self.spec.nest + np.exp(self.need + self._crowd))
-        return weight / nest[:, self.category], buys
+        return weight / nest[..., self.category], buys
 
     def _following(
         self, state: State, offer: Offer, units: Ints, rng: np.random.Generator
@@ -278,11 +369,20 @@ class Market:
             rivals=self._react(state.rivals, offer, rng),
             sold=sold,
             price=offer.price,
+            image=self._next_image(state, offer),
+        )
+
+    def _next_image(self, state: State, offer: Offer) -> float:
+        if not self.spec.store_choice:
+            return state.image
+        return float(
+            state.image + self.spec.image_speed * (self.price_index(offer.price) - state.image)
         )
 
     def _wanted(self, state: State, offer: Offer, rng: np.random.Generator) -> Sales:
         """The purchases of a week in order of time, if no sku runs out of stock."""
-        shopper = np.repeat(np.arange(self.spec.shoppers), rng.poisson(self.frequency))
+        frequency = self.frequency * self.attraction(state)[self.segment]
+        shopper = np.repeat(np.arange(self.spec.shoppers), rng.poisson(frequency))
         minute = np.sort(_opening_minutes(len(shopper), rng))
         rng.shuffle(shopper)
         chance = self.choice(state, offer)[self.segment[shopper]]

@@ -16,6 +16,7 @@ from pydantic_core import to_json
 
 from pricebook.config import Settings
 from pricebook.events import Event
+from pricebook.pricing.budget import OfferAccount
 from serving.clock import MonotonicClock
 from serving.http.api_keys import ApiKeyAuth, key_loader
 from serving.http.errors import RequestError, parse
@@ -35,6 +36,7 @@ from serving.state.champion import Champion
 from serving.state.daily_log import DailyLog
 from serving.state.kill_switch import KillSwitch
 from serving.state.online_store import ShopperStore
+from serving.state.worker_slot import WorkerSlot
 
 BODY_BYTES = 4_096  # largest body of a single item; a batch may have this and as much per item
 EVENT_BYTES = 1_024  # per event
@@ -67,6 +69,7 @@ class Handlers:
     auth: ApiKeyAuth
     signing_keys: SigningKeys
     metrics: ServiceMetrics
+    slot: WorkerSlot
 
     @classmethod
     def from_home(cls, settings: Settings, packed_bundle: Path | None) -> Self:
@@ -85,6 +88,7 @@ class Handlers:
         signing_keys = SigningKeys(lambda: load(settings, clock()))
         shoppers = ShopperStore(settings)
         shoppers.probe()
+        slot = WorkerSlot(settings.state / "workers", settings.service_workers)
         # Each worker writes its own quote log, so that workers never wait for each other.
         quote_log = DailyLog(settings.quote_log, "quotes", writer=uuid4().hex[:8])
         live = LiveFeatures(settings, partial(log_orders, quote_log), clock)
@@ -98,7 +102,9 @@ class Handlers:
             on_swap=metrics.add_swap,
         )
         quoter = Quoter(
-            champion=champion(settings.bundle, packed_bundle=packed_bundle),
+            champion=champion(
+                settings.bundle, packed_bundle=packed_bundle, price_list=settings.price_list
+            ),
             challenger=champion(settings.challenger, unload_when_removed=True),
             shoppers=shoppers,
             quote_log=quote_log,
@@ -109,10 +115,11 @@ class Handlers:
             count_unlogged=metrics.add_unlogged,
             locks=PriceLocks(on_drop=metrics.add_dropped_lock),
             windows=live.windows,
+            account=OfferAccount(slot.part),
         )
         quoter.catch_up()
         auth = ApiKeyAuth(key_loader(settings), clock)
-        return cls(quoter, public_prices, live, auth, signing_keys, metrics)
+        return cls(quoter, public_prices, live, auth, signing_keys, metrics, slot)
 
     def routes(self) -> dict[str, Route]:
         """The routes by path. A batch is charged to the key's rate once its size is known."""
@@ -192,6 +199,7 @@ class Handlers:
 
     def close(self) -> None:
         self.live.stop()
+        self.slot.close()
         self.quoter.shoppers.close()
 
     def _max_quotes_bytes(self) -> int:

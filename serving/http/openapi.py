@@ -42,7 +42,7 @@ ERRORS = {
     "413": "Too many items, or too large a body",
     "422": "A field is missing, unknown, of the wrong type or out of range",
     "429": "The API key exceeds its rate; Retry-After says when to try again",
-    "503": "No champion has been promoted yet, or the API keys could not be read",
+    "503": "There is no price book or demand model yet, or the API keys could not be read",
 }
 BEARER = {
     "type": "http",
@@ -52,7 +52,7 @@ BEARER = {
 KEYS: list[dict[str, list[str]]] = [{}, {"key": []}]
 SYSTEM = {
     "/livez": ("Whether the process is alive", "text/plain"),
-    "/readyz": ("Whether a champion is in service; if not, why", "text/plain"),
+    "/readyz": ("Whether quotes can be issued; if not, why", "text/plain"),
     "/metrics": ("Prometheus metrics", "text/plain"),
 }
 

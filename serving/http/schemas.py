@@ -141,8 +141,8 @@ class QuoteReply(BaseModel):
     personalised: bool
     disclosure: str | None
     reasons: list[ReasonReply]
-    model_name: str
-    model_version: str
+    model_name: str = Field(description="`none` while there is no champion")
+    model_version: str = Field(description="`0` while there is no champion")
     arm: str
     propensity: float
     discount_from: int | None = Field(

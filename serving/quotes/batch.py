@@ -39,6 +39,7 @@ class Batch:
         profiles: the shoppers that the online store knows, by customer_id.
         now: when the quotes are issued.
         consent_default: the consent of shoppers who have not answered.
+        personal: whether there are personal offers.
     """
 
     requests: Sequence[QuoteRequest]
@@ -46,17 +47,19 @@ class Batch:
     profiles: Mapping[str, ShopperProfile]
     now: datetime
     consent_default: bool
+    personal: bool = True
 
     @cached_property
     def shoppers(self) -> list[KnownShopper]:
         """The shopper of each request."""
-        profiles, default = self.profiles, self.consent_default
+        profiles, default, personal = self.profiles, self.consent_default, self.personal
         return [
             _known_shopper(
                 request.customer_id,
                 request.consent,
                 profiles.get(request.customer_id or "", UNKNOWN_SHOPPER),
                 default,
+                personal,
             )
             for request in self.requests
         ]
@@ -64,7 +67,11 @@ class Batch:
 
 @lru_cache(maxsize=4096)  # all requests of a shopper, and all anonymous ones, have the same result
 def _known_shopper(
-    customer_id: str | None, consent: bool | None, profile: ShopperProfile, consent_default: bool
+    customer_id: str | None,
+    consent: bool | None,
+    profile: ShopperProfile,
+    consent_default: bool,
+    personal: bool,
 ) -> KnownShopper:
     shopper = Shopper(customer_id, consent, profile.segment, profile.consented)
     # The keys belong to the format of the quote log, so they do not follow the names in `Shopper`.
@@ -74,4 +81,5 @@ def _known_shopper(
         "segment": profile.segment,
         "consented": profile.consented,
     }
-    return KnownShopper(shopper, terms(shopper, consent_default), to_json(entry))
+    own = terms(shopper, consent_default, enabled=personal)
+    return KnownShopper(shopper, own, to_json(entry))

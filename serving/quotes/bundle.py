@@ -1,4 +1,6 @@
-"""The champion as one folder: price book, response model, forecast and the shop's limits.
+"""A bundle, one folder: price book, response model, forecast and the shop's limits.
+
+The price list is a bundle without models; every price of it is the list price.
 
 A loaded bundle never changes. The service replaces it as a whole, so no quote mixes two bundles.
 """
@@ -29,13 +31,8 @@ from pricebook.pricing.decision import Listings
 from pricebook.pricing.prior_price import LONG_AGO, PriceHistory, Rules
 from pricebook.pricing.quote import EVERYONE, Terms, offers
 
-FILES = (
-    "bundle.json",
-    "price_book.parquet",
-    "forecast.parquet",
-    "response.tflite",
-    "response.json",
-)
+FILES = ("bundle.json", "price_book.parquet")
+MODEL_FILES = ("forecast.parquet", "response.tflite", "response.json")
 GOLDEN_QUOTES = 64  # listings that are quoted to check a bundle before it serves
 MONEY_COLUMNS = (
     "reference_price",
@@ -47,6 +44,7 @@ MONEY_COLUMNS = (
 )
 NEWER_COLUMNS = ("long_run", "public_price")  # bundles of earlier versions lack them
 SOLD_SINCE = "sold_since"  # bundles of earlier versions lack it, too
+HOURS_OF_GRAIN = {"day": 24, "week": 168, "month": 730}
 LABELS = ("department", "category", "product_type")
 COLUMNS = ("sku", "zone", "list_price", "cost_assumed", "modelled", *MONEY_COLUMNS, *LABELS)
 
@@ -65,13 +63,14 @@ class Manifest(BaseModel):
     """The contents of bundle.json.
 
     Attributes:
-        models: the demand and the response model, by these names.
+        models: the demand and the response model, by these names; empty in the price list.
         as_of: the cut-off of the data.
         minor_digits: decimal digits of the currency, 2 for USD.
         grain: the length of a period: day, week or month.
         horizon: periods that the forecast covers.
         limits: the shop's limits for quotes (`quote` in params).
         built_from: the verdict that promoted the models.
+        why: in the price list, why there is no champion.
     """
 
     model_config = ConfigDict(coerce_numbers_to_str=True, frozen=True)
@@ -84,6 +83,13 @@ class Manifest(BaseModel):
     horizon: int
     limits: Limits = Field(alias="quote")
     built_from: str
+    why: str = ""
+
+    @property
+    def pricing_model(self) -> tuple[str, str]:
+        """Name and version of the model that decides prices; ("none", "0") in the price list."""
+        model = self.models.get("response")
+        return ("none", "0") if model is None else ("response", model.version)
 
 
 @dataclass(frozen=True)
@@ -99,6 +105,9 @@ class Forecasts:
     columns: dict[str, list[Any]]
 
 
+NO_FORECASTS = Forecasts({}, {})
+
+
 @dataclass(frozen=True)
 class Bundle:
     """A loaded bundle.
@@ -107,6 +116,7 @@ class Bundle:
         listings: the price book.
         labels: department, category and product type of each row of the price book.
         rows: the row number of each sku and zone.
+        runtime: the response model; None in the price list.
         sold_since: the first day each row was on the market; None if it was not at the cut-off.
     """
 
@@ -115,7 +125,7 @@ class Bundle:
     labels: dict[str, list[str]]
     rows: dict[Key, int]
     forecasts: Forecasts
-    runtime: ResponseRuntime
+    runtime: ResponseRuntime | None
     sold_since: list[date | None]
 
     def row(self, sku: str, zone: str | None) -> int | None:
@@ -135,6 +145,17 @@ class Bundle:
     def has_one_zone(self) -> bool:
         """Whether the shop has the same prices in all zones."""
         return set(self.listings.zone.tolist()) <= {ALL_ZONES}
+
+    @cached_property
+    def hourly_revenue(self) -> int:
+        """Revenue per hour that the first forecast period expects, in minor units."""
+        columns = self.forecasts.columns
+        first = [steps[0] for steps in self.forecasts.rows.values()]
+        revenue = [
+            (columns["mean"][row] or 0.0) * (columns["reference_price"][row] or 0.0)
+            for row in first
+        ]
+        return int(np.nansum(revenue) / HOURS_OF_GRAIN[self.manifest.grain])
 
     def zones(self, sku: str) -> list[str]:
         """The zones in which a sku is listed, sorted."""
@@ -173,7 +194,12 @@ class Bundle:
         """Demand relative to demand at the reference price; a `DemandRatio`.
 
         `ratios` are prices divided by the reference price, of shape (n, k), like the result.
+
+        Raises:
+            ServiceError: the bundle has no response model.
         """
+        if self.runtime is None:
+            raise ServiceError(f"There is no response model. Received: {self.manifest.built_from}")
         keys = zip(listings.sku, listings.zone, segments, strict=True)
         return self.runtime.demand_ratio([self.series(*key) for key in keys], ratios)
 
@@ -184,15 +210,17 @@ def load(folder: Path) -> Bundle:
     Raises:
         ServiceError: a file is missing or unreadable, or a list price is not above zero.
     """
-    for name in FILES:
-        if not (folder / name).is_file():
-            raise ServiceError(f"The bundle lacks {name}. Received: {folder}")
+    _check_files(folder, FILES)
     try:
         manifest = Manifest.model_validate(json.loads((folder / "bundle.json").read_text()))
+    except (ValueError, OSError) as error:
+        raise ServiceError(f"bundle.json cannot be read: {error}. Received: {folder}") from error
+    if manifest.models:
+        _check_files(folder, MODEL_FILES)
+    try:
         book = _read(folder / "price_book.parquet", COLUMNS, (*NEWER_COLUMNS, SOLD_SINCE))
-        forecasts = _forecasts(_read(folder / "forecast.parquet"))
-        runtime = ResponseRuntime.load(folder)
         listings = _listings(book)
+        forecasts, runtime = _models(folder) if manifest.models else (NO_FORECASTS, None)
     except (PricebookError, ValueError, KeyError, OSError, RuntimeError) as error:
         raise ServiceError(f"The bundle cannot be read: {error}. Received: {folder}") from error
     if (listings.list_price <= 0).any():
@@ -202,6 +230,16 @@ def load(folder: Path) -> Bundle:
     labels = {name: _strings(book[name]) for name in LABELS}
     rows = {key: row for row, key in enumerate(zip(listings.sku, listings.zone, strict=True))}
     return Bundle(manifest, listings, labels, rows, forecasts, runtime, _sold_since(book))
+
+
+def _check_files(folder: Path, names: Sequence[str]) -> None:
+    for name in names:
+        if not (folder / name).is_file():
+            raise ServiceError(f"The bundle lacks {name}. Received: {folder}")
+
+
+def _models(folder: Path) -> tuple[Forecasts, ResponseRuntime]:
+    return _forecasts(_read(folder / "forecast.parquet")), ResponseRuntime.load(folder)
 
 
 def _read(
@@ -266,7 +304,7 @@ def check(bundle: Bundle) -> None:
             not a number, or a price is not a rung between floor and list price.
     """
     modelled = np.flatnonzero(bundle.listings.modelled)
-    if modelled.size:
+    if modelled.size and bundle.manifest.models:
         evenly = np.unique(np.linspace(0, modelled.size - 1, GOLDEN_QUOTES).astype(int))
         sample = bundle.listings.take(modelled[evenly])
         _check_demand(bundle, sample)

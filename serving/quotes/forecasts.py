@@ -14,6 +14,10 @@ from serving.quotes.bundle import Bundle
 from serving.quotes.lookup import find_rows
 
 Reply = dict[str, Any]
+NO_DEMAND_MODEL = (
+    "There is no demand model yet: {why}. Run `retrain` in Airflow, or `pricebook train demand`, "
+    "`pricebook train response`, `pricebook gate` and `pricebook promote`."
+)
 
 
 def forecast(bundle: Bundle, request: ForecastRequest) -> Reply:
@@ -21,8 +25,10 @@ def forecast(bundle: Bundle, request: ForecastRequest) -> Reply:
 
     Raises:
         RequestError: 404, the sku is not listed or has no forecast; 422, the horizon is longer than
-            the forecast.
+            the forecast; 503, there is no demand model yet.
     """
+    if bundle.runtime is None:
+        raise RequestError(503, "no_demand_model", NO_DEMAND_MODEL.format(why=bundle.manifest.why))
     (row,) = find_rows(bundle, [request])
     steps = bundle.forecasts.rows.get(bundle.places[row])
     if not steps:
@@ -41,8 +47,8 @@ def _reply(bundle: Bundle, row: int, steps: Sequence[int], price: int | None) ->
     reference = float(columns["reference_price"][steps[0]])
     ratio = 1.0
     if price is not None:
-        series = [bundle.series(sku, zone, EVERYONE)]
-        ratio = float(bundle.runtime.demand_ratio(series, np.array([[price / reference]]))[0, 0])
+        listing, ratios = bundle.listings.take(np.array([row])), np.array([[price / reference]])
+        ratio = float(bundle.demand(listing, [EVERYONE], ratios)[0, 0])
     list_price = int(bundle.listings.list_price[row])
     return {
         "sku": sku,

@@ -21,6 +21,7 @@ from pydantic_core import to_json
 from pricebook.latest_values import LatestValues
 from pricebook.pricing.arms import CHAMPION
 from pricebook.pricing.decision import Listings
+from pricebook.pricing.personal import Expectation
 from pricebook.pricing.prior_price import prior_price
 from pricebook.pricing.quote import FALLBACKS, Offer, Terms, list_offers, offers
 from serving.quotes.bundle import Bundle
@@ -30,7 +31,9 @@ from serving.quotes.signing import canonical_offer
 log = logging.getLogger("pricebook.offers")
 
 MAX_OFFERS = 32_768  # cached
-PRIVATE_FIELDS = frozenset({"floor", "choice"})  # fields of an offer that replies do not have
+PRIVATE_FIELDS = frozenset(
+    {"floor", "choice", "expectation"}
+)  # fields of an offer that replies do not have
 # They limit no price.
 INFORMATIVE_RULES = frozenset({"cost", "long_run", "public_offer", "personal", "model"})
 
@@ -56,6 +59,7 @@ class RenderedOffer:
         public_json: the fields of the reply, without braces.
         signed_json: the values among them that are signed, without brackets.
         log_json: the additional text of a line of the quote log.
+        expectation: what a personal offer is expected to earn; None for a public one.
         new_price: whether a quote of it may change the public price.
     """
 
@@ -65,6 +69,7 @@ class RenderedOffer:
     public_json: bytes
     signed_json: bytes
     log_json: bytes = b""
+    expectation: Expectation | None = None
     new_price: bool = False
 
     @classmethod
@@ -73,6 +78,7 @@ class RenderedOffer:
         fields: Mapping[str, Any],
         rules: Sequence[str],
         log_json: bytes = b"",
+        expectation: Expectation | None = None,
         new_price: bool = False,
     ) -> RenderedOffer:
         """Render the public fields of an offer. `rules` are those of its reasons."""
@@ -83,6 +89,7 @@ class RenderedOffer:
             _json_fields(fields),
             canonical_offer(fields),
             log_json,
+            expectation,
             new_price,
         )
 
@@ -95,6 +102,9 @@ NOT_CACHED: Any = (None, None)
 class Offers:
     """The offers of one bundle. A new bundle gets a new object, so no quote mixes two bundles.
 
+    Of the price list every offer is the list price, and `why_list_price` says why; it is empty for
+    a champion.
+
     Only the event loop's thread uses the cache, so it needs no lock.
     """
 
@@ -102,9 +112,10 @@ class Offers:
         self,
         bundle: Bundle,
         latest_values: LatestValues,
+        why_list_price: str = "",
         public_prices: PublicPrices | None = None,
     ) -> None:
-        self.bundle = bundle
+        self.bundle, self.why_list_price = bundle, why_list_price
         self._latest_values = latest_values
         self.public_prices = PublicPrices() if public_prices is None else public_prices
         self._public_version = self.public_prices.versions.get
@@ -210,15 +221,17 @@ class Offers:
 
     def _render(self, offer: Offer, terms: Terms, features: dict[str, Any]) -> RenderedOffer:
         manifest = self.bundle.manifest
+        model_name, model_version = manifest.pricing_model
         public = {n: getattr(offer, n) for n in offer.__slots__ if n not in PRIVATE_FIELDS}
         public |= {
-            "discount_from": offer.discount_from,
+            "discount_from": None if self.why_list_price else offer.discount_from,
             "currency": manifest.currency,
-            "model_name": "response",
-            "model_version": manifest.models["response"].version,
+            "model_name": model_name,
+            "model_version": model_version,
         }
         logged = {
             "choice": offer.choice,
+            "personal": offer.expectation and offer.expectation._asdict(),
             "terms": _log_terms(terms),
             "features": features,
             "verdict": manifest.built_from,
@@ -228,9 +241,8 @@ class Offers:
         log_json = b'"floor":%b},%b' % (to_json(offer.floor), _json_fields(logged))
         rules = [reason.rule for reason in offer.reasons]
         known = self.public_prices.get((offer.sku, offer.zone))
-        fallback = not FALLBACKS.isdisjoint(rules)
-        new_price = is_new(offer, known, fallback)
-        return RenderedOffer.from_fields(public, rules, log_json, new_price)
+        new_price = is_new(offer, known, not FALLBACKS.isdisjoint(rules))
+        return RenderedOffer.from_fields(public, rules, log_json, offer.expectation, new_price)
 
 
 def _log_terms(terms: Terms) -> dict[str, Any]:
@@ -240,6 +252,8 @@ def _log_terms(terms: Terms) -> dict[str, Any]:
         "arm": terms.arm.name,
         "share": terms.arm.share,
         "draw": terms.arm.draw,
+        "purpose": terms.purpose,
+        "withheld": terms.withheld,
     }
 
 

@@ -7,10 +7,14 @@ belong to the format of the log. They do not follow the names in the code.
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from pydantic_core import from_json
 
+from pricebook.pricing.budget import Issued
+from pricebook.pricing.personal import Expectation
 from pricebook.pricing.quote import FALLBACKS
 from serving.http.schemas import QuoteRequest
 from serving.quotes.batch import KnownShopper
@@ -26,25 +30,45 @@ def log_line(
     shopper: KnownShopper,
     shadow_price: int | None,
     live: bytes,
+    worker: str = "",
 ) -> bytes:
     """The line of a new quote.
 
     Args:
         shadow_price: what the challenger would have quoted; None if it was not asked.
         live: the live features of the sku and the shopper as JSON.
+        worker: the label of the worker's part of the caps (`pricebook.pricing.budget`).
     """
     offer, shadow = quote.offer, b"null" if shadow_price is None else b"%d" % shadow_price
     # `log_json` closes the object of the quote.
     fields = b"%b,%b,%b" % (quote.json, offer.public_json, offer.log_json)
-    context = b'"shopper":%b,"quantity":%d' % (shopper.json, request.quantity)
+    context = b'"shopper":%b,"quantity":%d,"worker":"%b"' % (
+        shopper.json,
+        request.quantity,
+        worker.encode(),
+    )
     return b'{"quote":{%b,%b,"shadow":%b,"heard":%b}\n' % (fields, context, shadow, live)
 
 
-def read_lock(line: bytes, now: datetime) -> tuple[Key, LockedQuote] | None:
-    """The price lock in a line of the log.
+@dataclass(frozen=True, slots=True)
+class LoggedQuote:
+    """What a line of the log says about a quote to a named shopper.
 
-    None if there is none: the quote is anonymous, has expired or fell back to the list price, or
-    the line is an order or is not readable.
+    Attributes:
+        lock: the price lock; None if the quote has expired or fell back to the list price.
+        issued: what the quote counts in the account of personal offers.
+        worker: the label of the worker that issued it; empty in lines of earlier versions.
+    """
+
+    lock: tuple[Key, LockedQuote] | None
+    issued: Issued
+    worker: str
+
+
+def read_quote(line: bytes, now: datetime) -> LoggedQuote | None:
+    """Read a line of the log.
+
+    None if the quote is anonymous, or the line is an order or is not readable.
     """
     # Two quick checks of the text avoid parsing most lines of a busy log.
     if line.startswith(b'{"order"') or b'"customer_id":null' in line:
@@ -61,7 +85,7 @@ def read_lock(line: bytes, now: datetime) -> tuple[Key, LockedQuote] | None:
         return None
 
 
-def _parse(line: bytes, now: datetime) -> tuple[Key, LockedQuote] | None:
+def _parse(line: bytes, now: datetime) -> LoggedQuote:
     entry = from_json(line)
     quote, shopper = entry["quote"], entry["shopper"]
     # The rest of the quote is its offer, which is the same in many quotes.
@@ -69,8 +93,21 @@ def _parse(line: bytes, now: datetime) -> tuple[Key, LockedQuote] | None:
     issued_at = datetime.fromisoformat(quote.pop("issued_at"))
     expires_at = datetime.fromisoformat(quote.pop("expires_at"))
     rules = {reason["rule"] for reason in quote["reasons"]}
-    if now >= expires_at or not FALLBACKS.isdisjoint(rules):
-        return None
-    validity = Validity.from_instant(issued_at, round((expires_at - issued_at).total_seconds()))
-    key = (shopper["customer_id"], quote["sku"], quote["zone"], shopper["asked"])
-    return key, LockedQuote(quote_id, from_log(quote), validity)
+    lock = None
+    if now < expires_at and FALLBACKS.isdisjoint(rules):
+        validity = Validity.from_instant(issued_at, round((expires_at - issued_at).total_seconds()))
+        key = (shopper["customer_id"], quote["sku"], quote["zone"], shopper["asked"])
+        lock = key, LockedQuote(quote_id, from_log(quote), validity)
+    return LoggedQuote(lock, _issued(entry, issued_at), entry.get("worker", ""))
+
+
+def _issued(entry: dict[str, Any], issued_at: datetime) -> Issued:
+    """What a quote counts. Earlier versions logged no expectation, so their offers count 0."""
+    expected = entry.get("personal")
+    return Issued.from_offer(
+        issued_at.date(),
+        entry["shopper"]["customer_id"],
+        entry["quote"]["price"],
+        entry["quantity"],
+        expected and Expectation(**expected),
+    )

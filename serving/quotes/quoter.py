@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
+from itertools import repeat
 from typing import Any
 
 from pydantic_core import to_json
 
+from pricebook.config import Personal
 from pricebook.events import Place
 from pricebook.pricing.arms import CANARY, assign
+from pricebook.pricing.budget import Issued, OfferAccount, first_day
+from pricebook.pricing.personal import purpose
 from pricebook.pricing.quote import FALLBACKS, Terms
 from pricebook.pricing.quote import terms as shopper_terms
 from pricebook.signals import EventWindows
@@ -27,7 +31,7 @@ from serving.quotes.locks import Key, LockedQuote, PriceLocks, Validity
 from serving.quotes.lookup import find_rows
 from serving.quotes.offers import Offers, RenderedOffer
 from serving.quotes.price_changes import price_changes
-from serving.quotes.quote_log import log_line, read_lock
+from serving.quotes.quote_log import log_line, read_quote
 from serving.quotes.signing import KeyRing
 from serving.state.champion import Champion
 from serving.state.daily_log import DailyLog
@@ -37,6 +41,7 @@ log = logging.getLogger("pricebook.desk")
 
 MODEL_FAILURES = frozenset({"no_model", "no_answer"})  # rules
 DAY = timedelta(days=1)
+NO_PROFILES: Mapping[str, ShopperProfile] = {}  # personal offers are turned off
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,8 @@ class Quoter:
         kill_switch: returns why every price is the list price, or None.
         count_issued: called with the offers of new quotes, for the metrics.
         count_unlogged: called with the number of quotes that could not be logged.
-        windows: the live features, for the quote log.
+        windows: the live features, for the quote log and for purposes of personal offers.
+        account: what this worker has given as personal discounts.
     """
 
     champion: Champion
@@ -62,6 +68,7 @@ class Quoter:
     count_unlogged: Callable[[int], None] = lambda quotes: None
     locks: PriceLocks = field(default_factory=PriceLocks)
     windows: EventWindows = field(default_factory=EventWindows)
+    account: OfferAccount = field(default_factory=OfferAccount)
 
     async def quotes(self, requests: Sequence[QuoteRequest]) -> list[bytes]:
         """Signed quotes as JSON, in the order of the requests.
@@ -70,23 +77,25 @@ class Quoter:
         until it expires.
 
         Raises:
-            RequestError: there is no champion (503), a sku is not listed (404), or there are too
+            RequestError: there is no price book (503), a sku is not listed (404), or there are too
                 many requests (413). No quote is issued then.
         """
         offers, now, stop_reason = self.champion.offers, self.clock(), self.kill_switch()
         bundle = offers.bundle
         _check_batch_size(requests, bundle)
         rows = find_rows(bundle, requests)
-        profiles, store_problem = await self._look_up_shoppers(requests)
+        limits, profiles, store_problem = bundle.manifest.limits, NO_PROFILES, ""
+        if limits.personal.enabled:
+            profiles, store_problem = await self._look_up_shoppers(requests)
         # There is no `await` from here on, so requests that arrive at the same time are answered
         # one after the other. Otherwise a shopper could get two different quotes of a sku.
         keys = [_lock_key(req, bundle, row) for req, row in zip(requests, rows, strict=True)]
         quotes = [None if stop_reason else self.locks.get(key, now) for key in keys]
         issued: dict[Key | None, LockedQuote] = {}
         if new := _positions_to_issue(quotes, keys):
-            default = bundle.manifest.limits.consent_default
             new_requests, new_rows = [requests[n] for n in new], [rows[n] for n in new]
-            batch = Batch(new_requests, new_rows, profiles, now, default)
+            defaults = limits.consent_default, limits.personal.enabled
+            batch = Batch(new_requests, new_rows, profiles, now, *defaults)
             new_quotes = self._issue(offers, batch, stop_reason, store_problem)
             for position, quote in zip(new, new_quotes, strict=True):
                 quotes[position] = issued[keys[position]] = quote
@@ -101,18 +110,28 @@ class Quoter:
     def catch_up(self) -> bool:
         """Lock the quotes of other workers, and those of this worker before a restart.
 
-        Returns whether there were any lines to read.
+        Also count the personal offers that an earlier process made in this worker's place. Returns
+        whether there were any lines to read.
         """
         now, worked = self.clock(), False
-        for line in self.quote_log.unread((now - DAY).date()):
+        for line in self.quote_log.unread(self._first_logged_day(now)):
             worked = True
-            if lock := read_lock(line, now):
-                self.locks.merge(*lock, now)
+            if (quote := read_quote(line, now)) is None:
+                continue
+            self.account.restore(quote.issued, quote.worker)
+            if quote.lock is not None:
+                self.locks.merge(*quote.lock, now)
         return worked
+
+    def _first_logged_day(self, now: datetime) -> date:
+        """The first day of the quote log that still matters."""
+        offers = self.champion.in_service
+        personal = Personal() if offers is None else offers.bundle.manifest.limits.personal
+        return min((now - DAY).date(), first_day(now.date(), personal))
 
     async def _look_up_shoppers(
         self, requests: Sequence[QuoteRequest]
-    ) -> tuple[dict[str, ShopperProfile], str]:
+    ) -> tuple[Mapping[str, ShopperProfile], str]:
         """The stored profiles of the shoppers, and why there are none if the store has failed."""
         ids = {req.customer_id for req in requests if req.customer_id is not None}
         try:
@@ -128,11 +147,16 @@ class Quoter:
         if stop_reason is not None:
             keys = list(zip(batch.rows, terms, strict=True))
             rendered = offers.at_list_price(keys, "kill_switch", stop_reason, batch.now)
+        elif offers.why_list_price:
+            keys = list(zip(batch.rows, terms, strict=True))
+            rendered = offers.at_list_price(keys, "no_champion", offers.why_list_price, batch.now)
         elif store_problem:
             keys = list(zip(batch.rows, terms, strict=True))
             rendered = offers.at_list_price(keys, "online_store", store_problem, batch.now)
         else:
-            rendered = self._offers(offers, batch, terms)
+            self._add_purposes(bundle, batch, terms)
+            rendered = self._offers(offers, batch.rows, terms, batch.now)
+            self._withhold(offers, batch, terms, rendered)
         validity = Validity.from_instant(batch.now, bundle.manifest.limits.ttl_seconds)
         ids = _new_ids(len(rendered), batch.now)
         quotes = [LockedQuote(*pair, validity) for pair in zip(ids, rendered, strict=True)]
@@ -156,16 +180,76 @@ class Quoter:
         for row, known in zip(batch.rows, batch.shoppers, strict=True):
             moment = "|".join((*bundle.places[row], period))
             arm = assign(known.shopper.customer_id or moment, moment, experiment)
-            assigned.append(shopper_terms(known.shopper, batch.consent_default, arm))
+            default, personal = batch.consent_default, batch.personal
+            assigned.append(shopper_terms(known.shopper, default, arm, personal))
         return assigned
 
-    def _offers(self, offers: Offers, batch: Batch, terms: Sequence[Terms]) -> list[RenderedOffer]:
+    def _add_purposes(self, bundle: Bundle, batch: Batch, terms: list[Terms]) -> None:
+        """Add to the terms, in place, the purpose of each offer to a shopper with consent."""
+        personal, now = bundle.manifest.limits.personal, batch.now.timestamp()
+        after = 60.0 * personal.cart_minutes
+        for position, row_terms in enumerate(terms):
+            if row_terms.segment is not None:
+                id_, sku = batch.requests[position].customer_id, batch.requests[position].sku
+                left = self.windows.carts.is_abandoned(id_ or "", sku, now, after)
+                if name := purpose(row_terms.segment, left, personal):
+                    terms[position] = row_terms._replace(purpose=name)
+
+    def _withhold(
+        self, offers: Offers, batch: Batch, terms: list[Terms], rendered: list[RenderedOffer]
+    ) -> None:
+        """Replace, in place, personal offers beyond the budget or a cap by public ones."""
+        self._count_public(batch, rendered, range(len(rendered)))
+        refused = []
+        for position, offer in enumerate(rendered):
+            if offer.expectation is None:
+                continue
+            if rule := self._refusal(offers.bundle, batch, position, offer):
+                terms[position] = terms[position].without_personal(rule)
+                refused.append(position)
+        if refused:
+            rows = [batch.rows[position] for position in refused]
+            withheld = [terms[position] for position in refused]
+            public = self._offers(offers, rows, withheld, batch.now)
+            for position, offer in zip(refused, public, strict=True):
+                rendered[position] = offer
+            self._count_public(batch, rendered, refused)
+
+    def _refusal(
+        self, bundle: Bundle, batch: Batch, position: int, offer: RenderedOffer
+    ) -> str | None:
+        """The rule that withholds a personal offer. None if it may be made; then it is counted."""
+        request, expected = batch.requests[position], offer.expectation
+        issued = Issued.from_offer(
+            batch.now.date(), request.customer_id or "", offer.price, request.quantity, expected
+        )
+        rule = self.account.refusal(issued, bundle.manifest.limits.personal, bundle.hourly_revenue)
+        if rule is None:
+            self.account.add(issued)
+        return rule
+
+    def _count_public(
+        self, batch: Batch, rendered: Sequence[RenderedOffer], positions: Iterable[int]
+    ) -> None:
+        """Count the value of public offers to named shoppers."""
+        requests = batch.requests
+        value = sum(
+            rendered[position].price * requests[position].quantity
+            for position in positions
+            if requests[position].customer_id is not None and rendered[position].expectation is None
+        )
+        if value:
+            self.account.add_value(batch.now.date(), value)
+
+    def _offers(
+        self, offers: Offers, rows: Sequence[int], terms: Sequence[Terms], now: datetime
+    ) -> list[RenderedOffer]:
         """Offers of the champion; in the canary arm those of the challenger if it lists the sku."""
-        rendered = offers.get(batch.rows, terms, batch.now)
+        rendered = offers.get(rows, terms, now)
         for position, row_terms in enumerate(terms):
             if row_terms.arm.name == CANARY:
-                place = offers.bundle.places[batch.rows[position]]
-                offer = self._challenger_offer(place, row_terms, batch.now)
+                place = offers.bundle.places[rows[position]]
+                offer = self._challenger_offer(place, row_terms, now)
                 rendered[position] = offer or rendered[position]
         return rendered
 
@@ -199,7 +283,8 @@ class Quoter:
     ) -> None:
         """Write the quotes to the quote log. If the disk refuses them, they are sent anyway."""
         live = self._live_features(bundle, batch)
-        lines = map(log_line, quotes, batch.requests, batch.shoppers, shadow_prices, live)
+        worker = repeat(self.account.part.label)
+        lines = map(log_line, quotes, batch.requests, batch.shoppers, shadow_prices, live, worker)
         try:
             self.quote_log.append(lines, batch.now)
         except OSError as error:
