@@ -43,8 +43,8 @@ MONEY_COLUMNS = (
     "lowest_30d",
 )
 NEWER_COLUMNS = ("long_run", "public_price")  # bundles of earlier versions lack them
-HOURS_OF_GRAIN = {"day": 24, "week": 168, "month": 730}
 SOLD_SINCE = "sold_since"  # bundles of earlier versions lack it, too
+HOURS_OF_GRAIN = {"day": 24, "week": 168, "month": 730}
 LABELS = ("department", "category", "product_type")
 COLUMNS = ("sku", "zone", "list_price", "cost_assumed", "modelled", *MONEY_COLUMNS, *LABELS)
 

@@ -111,8 +111,8 @@ class Offers:
         self,
         bundle: Bundle,
         latest_values: LatestValues,
-        public_prices: PublicPrices | None = None,
         why_list_price: str = "",
+        public_prices: PublicPrices | None = None,
     ) -> None:
         self.bundle, self.why_list_price = bundle, why_list_price
         self._latest_values = latest_values
@@ -240,8 +240,7 @@ class Offers:
         log_json = b'"floor":%b},%b' % (to_json(offer.floor), _json_fields(logged))
         rules = [reason.rule for reason in offer.reasons]
         known = self.public_prices.get((offer.sku, offer.zone))
-        fallback = not FALLBACKS.isdisjoint(rules)
-        new_price = is_new(offer, known, fallback)
+        new_price = is_new(offer, known, not FALLBACKS.isdisjoint(rules))
         return RenderedOffer.from_fields(public, rules, log_json, offer.expectation, new_price)
 
 

@@ -149,8 +149,7 @@ class Quoter:
             rendered = offers.at_list_price(keys, "kill_switch", stop_reason, batch.now)
         elif offers.why_list_price:
             keys = list(zip(batch.rows, terms, strict=True))
-            why = offers.why_list_price
-            rendered = offers.at_list_price(keys, "no_champion", why, batch.now)
+            rendered = offers.at_list_price(keys, "no_champion", offers.why_list_price, batch.now)
         elif store_problem:
             keys = list(zip(batch.rows, terms, strict=True))
             rendered = offers.at_list_price(keys, "online_store", store_problem, batch.now)
@@ -210,8 +209,8 @@ class Quoter:
                 refused.append(position)
         if refused:
             rows = [batch.rows[position] for position in refused]
-            public_terms = [terms[position] for position in refused]
-            public = self._offers(offers, rows, public_terms, batch.now)
+            withheld = [terms[position] for position in refused]
+            public = self._offers(offers, rows, withheld, batch.now)
             for position, offer in zip(refused, public, strict=True):
                 rendered[position] = offer
             self._count_public(batch, rendered, refused)

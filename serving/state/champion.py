@@ -157,7 +157,7 @@ class Champion:
         if folder.replaced():  # the files may be of two bundles
             return False
         why = self._why_list_price(bundle)
-        self.in_service = Offers(bundle, self._latest_values, self._public_prices, why)
+        self.in_service = Offers(bundle, self._latest_values, why, self._public_prices)
         self.problem = ""
         tune_process()
         self._on_swap("served")
