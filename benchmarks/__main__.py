@@ -18,6 +18,7 @@ RUNS = (
     ("profit",),
     ("anyshop",),
     ("offpolicy",),
+    ("personal",),
     ("featurize",),
     ("serving",),
 )

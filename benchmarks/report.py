@@ -33,6 +33,7 @@ ORDER = (
     "profit-store-choice",
     "anyshop",
     "offpolicy",
+    "personal",
     *(f"serving-{part}" for part in ("speed", "batch", "events", "memory", "swaps", "faults")),
 )
 BLUE, GREY = "#2a6f97", "#8d99ae"

@@ -22,7 +22,10 @@ from benchmarks.report import (
 
 OPTIONAL = ("doubleml", "econml", "lightgbm", "mlforecast", "neuralforecast")
 MODULES = [p.stem for p in sorted(Path(benchmarks.__file__).parent.glob("[!_]*.py"))]
-RUNNABLE = [name for name in MODULES if name not in ("rivals", "conditions")] + ["serving"]
+RUNNABLE = [name for name in MODULES if name not in ("rivals", "conditions")] + [
+    "personal",
+    "serving",
+]
 HELP = """
 import runpy, sys
 sys.modules.update(dict.fromkeys({rivals}))  # None: an import of it fails

@@ -131,6 +131,17 @@ def test_with_personal_offers_turned_off_everybody_gets_the_public_offer(consent
     assert ours.reasons[-1].text == f"public_offer: {SWITCHED_OFF}"
 
 
+def test_without_demand_at_the_public_price_there_is_no_personal_offer():
+    def step(listings, segments, ratios):
+        usual = demand(listings, segments, ratios)
+        return np.where(np.array(segments)[:, None] == "everyone", usual, ratios < 0.8) * 1.0
+
+    own = Terms("deal seeker", "the offer")
+    (ours,) = offers([own], listings({}), LIMITS, step)
+    assert (ours.price, ours.personalised) == (quote().price, False)
+    assert ours.reasons[-1].text == "public_offer: the offer is not expected to earn more"
+
+
 def test_the_public_group_of_an_experiment_has_no_personal_offers():
     arm = Arm(PUBLIC, 0.5)
     assert quote(ANN).personalised

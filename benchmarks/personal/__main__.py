@@ -43,7 +43,7 @@ from benchmarks.personal.shop import (
 )
 from benchmarks.report import Bar, Plot, print_result, write_result
 from pricebook.latest_values import LatestValues
-from pricebook.pricing.arms import PUBLIC
+from pricebook.pricing.arms import PUBLIC, assign
 from pricebook.pricing.offpolicy import Estimate, gain, logged
 from serving.http.schemas import QuoteRequest
 from serving.quotes.offers import Offers
@@ -155,14 +155,16 @@ def true_profit(shop: Shop, prices: Floats) -> Floats:
 def estimate(shop: Shop, entries: Sequence[dict[str, Any]]) -> Estimate:
     """The gain per affected shopper, in minor units, from the quote log.
 
-    The visits before the experiment predict a part of each shopper's profit. This narrows the
-    interval, and cannot bias it.
+    A shopper without a quote earned nothing; the hash gives the arm. The visits before the
+    experiment predict a part of each shopper's profit. This narrows the interval, and cannot bias
+    it.
     """
-    quotes, many = logged(entries), SHOPPERS
+    quotes, rows = logged(entries), shop.affected
     who = np.array([int(quote.who) for quote in quotes])
-    earned = np.bincount(who, [quote.profit for quote in quotes], many)
-    public = np.bincount(who, [quote.arm == PUBLIC for quote in quotes], many) > 0
-    rows = shop.affected & (np.bincount(who, minlength=many) > 0)
+    earned = np.bincount(who, [quote.profit for quote in quotes], SHOPPERS)
+    experiment = shop.bundle.manifest.limits.experiment
+    arms = [assign(str(shopper), "", experiment).name for shopper in range(SHOPPERS)]
+    public = np.array([name == PUBLIC for name in arms])
     before = shop.visits_before[rows]
     predicted = before * (before @ earned[rows]) / (before @ before)
     return gain(earned[rows], ~public[rows], predicted, share=0.5)

@@ -39,7 +39,9 @@ def chances(profit: Floats, allowed: NDArray[np.bool_], reach: int, temperature:
     largest = loss.max(axis=1, keepdims=True)
     score = loss / np.where(largest > 0, largest, 1.0)
     weight = np.where(near, np.exp(-score / temperature), 0.0)
-    total, count = weight.sum(axis=1, keepdims=True), near.sum(axis=1, keepdims=True)
+    # Added one by one: the rounding of `sum` depends on k, which differs between a batch and a
+    # single quote that is decided again.
+    total, count = weight.cumsum(axis=1)[:, -1:], near.sum(axis=1, keepdims=True)
     share = np.divide(weight, total, out=np.zeros_like(weight), where=total > 0)
     return np.where(near, MIN_PROBABILITY + (1 - MIN_PROBABILITY * count) * share, 0.0)
 

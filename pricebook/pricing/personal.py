@@ -7,6 +7,7 @@ expected long-run profit is above that of the public offer.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -172,6 +173,8 @@ def _chosen(
     profits = [
         (price - cost) * many * lift for price, many, lift in zip(prices, units, lifts, strict=True)
     ]
+    if not (units[0] > 0 and all(map(math.isfinite, units))):  # or NaN: no price is lower
+        profits = [math.nan] * 3
     if prices[2] < prices[1] and profits[2] > max(profits[:2]):
         text = f"{because}, {PURPOSE_TEXTS[candidate.purpose]}"
         return own.with_reason("personal", text, prices[2]), _expected(
