@@ -34,7 +34,7 @@ def greedy(shop: Shop) -> Policy:
         if week >= 4
     ]
     model = LGBMRegressor(
-        objective="tweedie", n_estimators=300, learning_rate=0.05, verbosity=-1, n_jobs=2
+        objective="tweedie", n_estimators=300, learning_rate=0.05, verbosity=-1, n_jobs=1
     )
     model.fit(pd.concat(rows), units[4:].ravel())
 

@@ -178,7 +178,7 @@ class Market:
         """
         rng = np.random.default_rng([self.spec.seed, 4])
         price = self.list_price / np.exp(rng.normal(0, deviation, self.spec.skus))
-        units, slopes, image_units = self._year(price, float(self.price_index(price)))
+        units, slopes, image_units = self.year(price, float(self.price_index(price)))
         lost_visits = self.spec.store_choice * np.outer(self.basket, image_units)
         gradient = (1 - self.spec.rivalry) * (slopes * units[:, None]).T - lost_visits
         margin = -np.linalg.solve(gradient, price * units)
@@ -191,10 +191,10 @@ class Market:
         It is the profit of a week at these prices, once competitors have followed and the image has
         settled, times the effect of the image on visits.
         """
-        units = self._year(price, float(self.price_index(price)))[2] / self.spec.year
+        units = self.year(price, float(self.price_index(price)))[2] / self.spec.year
         return float(self.spec.store_choice * ((price - self.unit_cost) * units).sum())
 
-    def _year(self, price: Floats | Ints, image: float) -> tuple[Floats, Floats, Floats]:
+    def year(self, price: Floats | Ints, image: float) -> tuple[Floats, Floats, Floats]:
         """A year at these prices and price image, matched by competitors, without displays.
 
         Returns:
@@ -270,7 +270,7 @@ class Market:
     @cached_property
     def basket(self) -> Floats:
         """Each sku's share (n) of a year's revenue at list prices, without displays."""
-        revenue = self.list_price * self._year(self.list_price, image=0.0)[0]
+        revenue = self.list_price * self.year(self.list_price, image=0.0)[0]
         return np.asarray(revenue / revenue.sum())
 
     def elasticity(self, state: State, offer: Offer) -> Floats:
