@@ -212,8 +212,7 @@ def test_single_visits_follow_the_price_image_as_expected_demand_does(choosing):
 
 def long_run_profit(market, price):
     """Profit of a year at these prices, once competitors and the price image have settled."""
-    units = market.year(price, float(market.price_index(price)))[0]
-    return ((price - market.unit_cost) * units).sum()
+    return ((price - market.unit_cost) * market.long_run_units(price)).sum()
 
 
 def test_costs_make_list_prices_optimal_in_the_long_run(choosing):
