@@ -20,7 +20,7 @@ from pricebook.files import atomic_path
 
 CARD = PAGE.parent / "model-card.md"
 DEMAND_RESULTS = ("forecast", "forecast-all", "censoring", "training")
-RESPONSE_RESULTS = ("response", "profit", "anyshop")
+RESPONSE_RESULTS = ("response", "profit", "profit-store-choice", "anyshop")
 
 _HEAD = """\
 # Model card

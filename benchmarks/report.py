@@ -92,7 +92,10 @@ def write_result(
     plot: Plot,
     **details: Any,
 ) -> Path:
-    """Write benchmarks/results/<name>.json. `details` are stored but not printed."""
+    """Write benchmarks/results/<name>.json.
+
+    `details` are stored but not printed, except `note`: a paragraph above the table on the page.
+    """
     path = RESULTS / f"{name}.json"
     checked_bars = [{**asdict(bar), "met": bar.met} for bar in bars]
     content = {"title": title, "command": command, "rows": list(rows), "bars": checked_bars}
@@ -159,6 +162,8 @@ def _section(name: str, result: Row) -> str:
     ]
     lines = [f"| {' | '.join(cells)} |" for cells in table]
     heading = [f"## {result['title']}", "", f"`{result['command']}`", ""]
+    if "note" in result:
+        heading += [result["note"], ""]
     return "\n".join([*heading, *lines, "", *bars, "", f"![{name}](images/bench-{name}.png)", ""])
 
 

@@ -24,6 +24,7 @@ OPTIONAL = ("doubleml", "econml", "lightgbm", "mlforecast", "neuralforecast")
 MODULES = [p.stem for p in sorted(Path(benchmarks.__file__).parent.glob("[!_]*.py"))]
 RUNNABLE = [name for name in MODULES if name not in ("rivals", "conditions")] + [
     "personal",
+    "profit",
     "serving",
 ]
 HELP = """
@@ -69,6 +70,11 @@ def test_a_missing_column_is_an_empty_cell():
 
 def test_a_missed_target_is_marked():
     assert "- **missed**: WAPE: 0.33, at most 0.325" in page({"forecast": RESULT})
+
+
+def test_a_note_is_printed_above_the_table():
+    text = page({"forecast": {**RESULT, "note": "Four weeks ahead."}})
+    assert text.index("Four weeks ahead.") < text.index("| method |")
 
 
 def test_a_written_result_is_read_back(tmp_path, monkeypatch):

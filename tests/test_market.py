@@ -163,6 +163,83 @@ def test_prices_depend_on_the_season_so_a_naive_slope_is_biased(market):
     assert np.median(naive) < 1.3 * np.median(true)
 
 
+@pytest.fixture(scope="module")
+def choosing(market):
+    """The same market with store choice."""
+    return replace(market, spec=replace(market.spec, store_choice=2.0))
+
+
+def after_weeks_at(market, share, weeks=30):
+    """The state after weeks at a share of list prices, and of the usual state of all else."""
+    offer, state = replace(at_list(market), price=market.list_price * share), market.opening()
+    for week in range(weeks):
+        state, _ = market.trade(state, offer, np.random.default_rng(week))
+    return replace(market.opening(), image=state.image)
+
+
+def test_without_store_choice_past_prices_change_nothing(market):
+    dear, cheap = (after_weeks_at(market, share) for share in (1.2, 0.8))
+    assert dear.image == cheap.image == 0
+    assert (market.attraction(replace(dear, image=0.5)) == 1).all()
+
+
+def test_fewer_shoppers_visit_after_high_prices_and_deal_seekers_leave_first(choosing):
+    dear, cheap = (choosing.attraction(after_weeks_at(choosing, share)) for share in (1.1, 1 / 1.1))
+    assert (dear < 1).all() and (cheap > 1).all()
+    assert dear[2] == dear.min()
+
+
+def test_the_price_image_moves_slowly_to_the_index_of_the_prices_charged(choosing):
+    image = [after_weeks_at(choosing, 1.1, weeks).image for weeks in (0, 1, 60)]
+    assert image == pytest.approx(
+        [0, choosing.spec.image_speed * np.log(1.1), np.log(1.1)], abs=1e-6
+    )
+
+
+def test_the_price_index_weighs_skus_by_revenue(choosing):
+    first = np.where(np.arange(choosing.spec.skus) == 0, 1.1, 1.0)
+    index = choosing.price_index(choosing.list_price * first)
+    assert index == pytest.approx(choosing.basket[0] * np.log(1.1))
+    assert choosing.basket.sum() == pytest.approx(1)
+
+
+def test_single_visits_follow_the_price_image_as_expected_demand_does(choosing):
+    state, rng = replace(choosing.opening(), image=0.2), np.random.default_rng(0)
+    weeks = [choosing.step(state, at_list(choosing), rng)[1] for _ in range(300)]
+    wanted = np.mean([sales.units.sum() + sales.lost.sum() for sales in weeks])
+    assert wanted == pytest.approx(choosing.demand(state, at_list(choosing)).sum(), rel=0.03)
+
+
+def long_run_profit(market, price):
+    """Profit of a year at these prices, once competitors and the price image have settled."""
+    return ((price - market.unit_cost) * market.long_run_units(price)).sum()
+
+
+def test_costs_make_list_prices_optimal_in_the_long_run(choosing):
+    market = choosing.priced_for_the_long_run(deviation=0.0)
+    best = long_run_profit(market, market.list_price)
+    for sku in range(0, market.spec.skus, 5):
+        for change in (0.9, 1.1):
+            moved = np.where(np.arange(market.spec.skus) == sku, change, 1.0)
+            assert long_run_profit(market, market.list_price * moved) < best
+
+
+def test_list_prices_deviate_from_the_optimum_without_a_common_direction(choosing):
+    market = choosing.priced_for_the_long_run(deviation=0.15)
+    exact = choosing.priced_for_the_long_run(deviation=0.0)
+    assert np.array_equal(market.list_price, exact.list_price)
+    ratio = np.log(market.unit_cost / exact.unit_cost)
+    assert abs(ratio.mean()) < 0.1 and ratio.std() > 0.1
+
+
+def test_demand_at_several_prices_equals_demand_at_each(market):
+    state, offer = in_week(market, 3), at_list(market)
+    prices = market.list_price * np.array([[1.0], [0.9], [0.8]])
+    together = market.demand(state, replace(offer, price=prices))
+    each = [market.demand(state, replace(offer, price=price)) for price in prices]
+    assert np.allclose(together, each, rtol=1e-12)
+
+
 def test_the_same_seed_gives_the_same_market(market):
     again = Market.draw(market.spec)
     for (_, offer, sales), (_, other, others) in zip(

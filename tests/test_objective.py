@@ -57,6 +57,22 @@ def test_calibrated_list_prices_are_optimal_for_the_average_sku_of_a_department(
     assert 0.3 < np.mean(best < rows.list_price) < 0.7
 
 
+def test_raising_all_list_prices_of_a_shop_changes_no_long_run_profit():
+    rows = replace(shop(400), department=np.zeros(400, np.int64), usual_price=shop(400).list_price)
+    total = rows.in_the_long_run(objective.calibrated(rows))
+    higher, lower = (total.profit(rows.list_price * share).sum() for share in (1.001, 0.999))
+    slope = (higher - lower) / total.profit(rows.list_price).sum() / 0.002
+    assert slope == pytest.approx(0, abs=0.01)
+
+
+def test_a_product_that_nobody_buys_does_not_decide_the_term():
+    rows = shop(200)
+    unsold = replace(rows, units=np.r_[np.zeros(20), rows.units[20:]])
+    odd = np.r_[rows.elasticity[:20] * 9, rows.elasticity[20:]]
+    terms = objective.calibrated(replace(unsold, elasticity=odd))
+    assert terms == pytest.approx(objective.calibrated(unsold), abs=1e-9)
+
+
 def test_a_more_elastic_sku_gets_a_lower_price_than_a_similar_one():
     rows = shop(400)
     total = rows.elasticity + objective.calibrated(rows)

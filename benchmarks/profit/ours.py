@@ -60,7 +60,7 @@ def profit(shop: Shop, known: Elasticities) -> Policy:
 
     def decide(week: int, state: State, usual_offer: Offer, trajectory: Trajectory) -> Ints:
         units = shop.recent(trajectory, "units", RECENT).mean(axis=0)
-        listings = _listings(shop, trajectory, no_term)
+        listings = current_listings(shop, trajectory, no_term)
         price = listings.last_public_price
         for _ in range(ROUNDS):
             lost = known.lost_margin(shop, units, price)
@@ -81,7 +81,7 @@ def calibrated(shop: Shop, known: Elasticities) -> Policy:
     terms, lost = objective.calibrated(rows), rows.marginal_cost - shop.cost
 
     def decide(week: int, state: State, usual_offer: Offer, trajectory: Trajectory) -> Ints:
-        listings = replace(_listings(shop, trajectory, terms), cannibalised=lost)
+        listings = replace(current_listings(shop, trajectory, terms), cannibalised=lost)
         return _count_rules(trajectory, _decide(listings, known.own))
 
     return decide
@@ -115,7 +115,8 @@ def _count_rules(trajectory: Trajectory, decisions: list[Decision]) -> Ints:
     return np.array([decision.price for decision in decisions], np.int64)
 
 
-def _listings(shop: Shop, trajectory: Trajectory, long_run: Floats) -> Listings:
+def current_listings(shop: Shop, trajectory: Trajectory, long_run: Floats) -> Listings:
+    """The price book after the weeks so far; steps start from last week's prices."""
     count = shop.market.spec.skus
     return Listings(
         sku=np.array(sku_names(shop.market), object),

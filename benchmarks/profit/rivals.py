@@ -34,7 +34,7 @@ def greedy(shop: Shop) -> Policy:
         if week >= 4
     ]
     model = LGBMRegressor(
-        objective="tweedie", n_estimators=300, learning_rate=0.05, verbosity=-1, n_jobs=2
+        objective="tweedie", n_estimators=300, learning_rate=0.05, verbosity=-1, n_jobs=1
     )
     model.fit(pd.concat(rows), units[4:].ravel())
 
@@ -42,10 +42,8 @@ def greedy(shop: Shop) -> Policy:
         past, price = shop.recent(trajectory, "units", 4), listed.copy()
         width = max(map(len, shop.rungs))
         options = np.array([np.resize(rungs, width) for rungs in shop.rungs])
-        inputs = [
-            _features(shop, HISTORY + week, options[:, k], usual_offer, past) for k in range(width)
-        ]
-        forecast = np.asarray(model.predict(pd.concat(inputs))).reshape(width, count).T
+        inputs = _features(shop, HISTORY + week, options.T, usual_offer, past)
+        forecast = np.asarray(model.predict(inputs)).reshape(width, count).T
         profit = (options - shop.cost[:, None]) * forecast
         price[:] = options[np.arange(count), profit.argmax(axis=1)]
         return price
@@ -56,21 +54,30 @@ def greedy(shop: Shop) -> Policy:
 def _features(
     shop: Shop, week: int, price: Floats | Ints, offer: Offer, past: Floats
 ) -> pd.DataFrame:
-    """The inputs of the demand model for all skus of a week at these prices."""
+    """The inputs of the demand model for all skus of a week at prices [n] or [k, n].
+
+    Returns:
+        k x n rows, the skus of the first prices first.
+    """
     count, angle = shop.market.spec.skus, 2 * np.pi * week / 52
-    return pd.DataFrame(
-        {
-            "sku": pd.Categorical(range(count)),
-            "category": pd.Categorical(shop.market.category),
-            "price": price / shop.market.list_price,
-            "display": np.broadcast_to(offer.display, count).astype(float),
-            "mailer": np.broadcast_to(offer.mailer, count).astype(float),
-            "last": past[-1],
-            "mean": past[-4:].mean(axis=0),
-            "sin": np.sin(angle),
-            "cos": np.cos(angle),
-        }
-    )
+    times = np.size(price) // count
+    columns = {
+        "sku": np.arange(count),
+        "category": shop.market.category,
+        "price": np.ravel(price) / np.tile(shop.market.list_price, times),
+        "display": np.broadcast_to(offer.display, count).astype(float),
+        "mailer": np.broadcast_to(offer.mailer, count).astype(float),
+        "last": past[-1],
+        "mean": past[-4:].mean(axis=0),
+        "sin": np.full(count, np.sin(angle)),
+        "cos": np.full(count, np.cos(angle)),
+    }
+    frame = pd.DataFrame({k: v if k == "price" else np.tile(v, times) for k, v in columns.items()})
+    return frame.astype({"sku": _codes(count), "category": _codes(shop.market.spec.categories)})
+
+
+def _codes(count: int) -> pd.CategoricalDtype:
+    return pd.CategoricalDtype(range(count))
 
 
 def thompson(shop: Shop) -> Policy:

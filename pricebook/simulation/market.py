@@ -11,9 +11,9 @@ With store choice, who visits depends on what the shop has been charging. Shoppe
 image of the shop: a slowly moving index of its prices. A dearer image means fewer visits, mostly of
 deal seekers. So a high price earns more this week and less in the weeks that follow. Shoppers
 choose a shop by the expected price of a basket (Bell & Lattin 1998, "Shopping behavior and consumer
-preference for store price format", Marketing Science 17(1)), and judge a shop by an overall
-impression of its prices, which changes slowly (Hamilton & Chernev 2013, "Low prices are just the
-beginning: price image in retail management", Journal of Marketing 77(6)).
+preference for store price format", Marketing Science 17(1)). Price image is what they believe of
+the general price level of a shop (Hamilton & Chernev 2013, "Low prices are just the beginning:
+price image in retail management", Journal of Marketing 77(6)).
 
 All functions are pure. `Market.step` takes a state and an offer and returns the next state and the
 sales line by line. `Market.trade` draws only the totals, which is faster.
@@ -173,17 +173,25 @@ class Market:
         makes. It holds by construction here: the costs are derived from the prices, not the prices
         from the costs, so that demand at list prices is the same as before.
 
-        At the optimum, a price change of one sku moves the profit of the visits by as much as it
-        moves their number, in the opposite direction. These n conditions are linear in the margins.
+        At the optimum, what a higher price of a sku earns on the units sold equals what it loses:
+        the margin on units no longer sold, and all margins on visits no longer made. These n
+        conditions are linear in the margins.
         """
         rng = np.random.default_rng([self.spec.seed, 4])
         price = self.list_price / np.exp(rng.normal(0, deviation, self.spec.skus))
-        units, slopes, image_units = self._year(price, float(self.price_index(price)))
-        lost_visits = self.spec.store_choice * np.outer(self.basket, image_units)
-        gradient = (1 - self.spec.rivalry) * (slopes * units[:, None]).T - lost_visits
-        margin = -np.linalg.solve(gradient, price * units)
+        states, offer = self._year(price, float(self.price_index(price)))
+        units = [self.demand(state, offer) for state in states]
+        slopes = [self.elasticity(state, offer) for state in states]
+        earned = (1 - self.spec.rivalry) * np.einsum("tn,tnm->mn", units, slopes)
+        lost = self.spec.store_choice * np.outer(self.basket, self._image_units(states, offer))
+        margin = -np.linalg.solve(earned - lost, price * np.sum(units, axis=0))
         share = np.clip(1 - margin / price, *_COST_SHARE)
         return replace(self, unit_cost=np.rint(share * price).astype(np.int64))
+
+    def long_run_units(self, price: Floats | Ints) -> Floats:
+        """Units (n) of a year at these prices, once competitors and the image have settled."""
+        states, offer = self._year(price, float(self.price_index(price)))
+        return np.asarray(np.sum([self.demand(state, offer) for state in states], axis=0))
 
     def image_value(self, price: Floats | Ints) -> float:
         """Weekly profit that the shop gains in the long run for each unit its price index falls.
@@ -191,29 +199,22 @@ class Market:
         It is the profit of a week at these prices, once competitors have followed and the image has
         settled, times the effect of the image on visits.
         """
-        units = self._year(price, float(self.price_index(price)))[2] / self.spec.year
-        return float(self.spec.store_choice * ((price - self.unit_cost) * units).sum())
+        units = self._image_units(*self._year(price, float(self.price_index(price))))
+        margin = price - self.unit_cost
+        return float(self.spec.store_choice * (margin * units).sum() / self.spec.year)
 
-    def _year(self, price: Floats | Ints, image: float) -> tuple[Floats, Floats, Floats]:
-        """A year at these prices and price image, matched by competitors, without displays.
+    def _image_units(self, states: list[State], offer: Offer) -> Floats:
+        """Units (n) of these weeks, weighted by how much the buyers' visits depend on the image."""
+        visits = self._visits * self.attraction(states[0]) * _SENSITIVITY
+        bought = [visits @ self.choice(state, offer) for state in states]
+        return np.asarray(np.sum(bought, axis=0) * _MEAN_UNITS)
 
-        Returns:
-            Expected units (n), their elasticities (n, n), and units weighted by how much the visits
-            of those who buy them depend on the price image (n).
-        """
+    def _year(self, price: Floats | Ints, image: float) -> tuple[list[State], Offer]:
+        """The weeks of a year at these prices and image, matched by competitors, no displays."""
         rivals = np.repeat(np.rint(price).astype(np.int64)[:, None], self.spec.rivals, axis=1)
         start = replace(self.opening(), rivals=rivals, image=image)
-        offer = Offer(price, np.zeros(self.spec.skus, bool))
-        units, sensitive = np.zeros((2, self.spec.skus))
-        slopes = np.zeros((self.spec.skus, self.spec.skus))
-        visits = self._visits * self.attraction(start) * _SENSITIVITY * _MEAN_UNITS
-        for week in range(self.spec.year):
-            state = replace(start, week=week)
-            demand = self.demand(state, offer)
-            units += demand
-            slopes += demand[:, None] * self.elasticity(state, offer)
-            sensitive += visits @ self.choice(state, offer)
-        return units, slopes / units[:, None], sensitive
+        states = [replace(start, week=week) for week in range(self.spec.year)]
+        return states, Offer(price, np.zeros(self.spec.skus, bool))
 
     @cached_property
     def member(self) -> Bools:
@@ -270,7 +271,9 @@ class Market:
     @cached_property
     def basket(self) -> Floats:
         """Each sku's share (n) of a year's revenue at list prices, without displays."""
-        revenue = self.list_price * self._year(self.list_price, image=0.0)[0]
+        states, offer = self._year(self.list_price, image=0.0)
+        units = np.sum([self.demand(state, offer) for state in states], axis=0)
+        revenue = self.list_price * units
         return np.asarray(revenue / revenue.sum())
 
     def elasticity(self, state: State, offer: Offer) -> Floats:
