@@ -84,6 +84,15 @@ that the lift of a deal is not read as an effect of its price.
 **The interval of the pooled elasticity** includes how much departments and categories differ. It is wider
 for a shop of few departments.
 
+**The long run**: decisions add a long-run term to the elasticity, for what a price does to later sales.
+By default it is calibrated so that the list prices are right on average (docs/pricing.md). It is an
+assumption about the shop, not an estimate of the model: no data of one shop can show it. The gate states
+profit with and without it.
+
+**Changed since the version before**: the correction for errors in prices, the inferred deals, the wider
+interval of the pooled elasticity, and the long-run term. Elasticities of the default shop are about a
+quarter stronger, and most shops now get prices below list.
+
 **Data**: the data of the demand model, and the orders of known shoppers by segment.
 
 **Inputs of the exported model**: the indices of {columns}, and the log of price over reference price.
@@ -135,9 +144,10 @@ _SOURCES = """\
 - Tellis 1988, "The price elasticity of selective demand", Journal of Marketing Research 25(4);
   Bijmolt, van Heerde & Pieters 2005, "New empirical generalizations on the determinants of price
   elasticity", Journal of Marketing Research 42(2): the prior of the shop's elasticity.
+- Lerner 1934, "The concept of monopoly and the measurement of monopoly power", Review of Economic Studies
+  1(3): the long-run term.
 - Farrell & Shapiro 2010, "Antitrust evaluation of horizontal mergers", B.E. Journal of Theoretical
-  Economics 10(1): the cost of sales that a lower price takes from
-  substitutes.
+  Economics 10(1): the cost of sales that a lower price takes from substitutes.
 """
 
 
