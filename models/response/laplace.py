@@ -19,9 +19,10 @@ PRIOR_ELASTICITY = -1.5  # median of the prior of the shop's elasticity
 # The same before the softplus: mean and standard deviation.
 SHOP_PRIOR = (float(np.log(np.expm1(-PRIOR_ELASTICITY))), 1.0)
 EM_STEPS = 60
-# The softplus maps all values below about -10 to an elasticity of almost 0. So if many slopes are
-# positive, ever lower values fit ever better, and without a limit the estimate diverges.
-MAX_EFFECT_SD = 5.0
+# Of a level's effects. It is three times the guess, and more than elasticities of one shop differ.
+# Where a history is short, or many slopes are positive, noise would give a higher estimate, and
+# elasticities beyond belief.
+MAX_EFFECT_SD = 1.0
 MIN_DERIVATIVE = 1e-6  # of the softplus; it underflows to 0 at very negative values
 
 

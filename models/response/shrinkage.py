@@ -21,7 +21,7 @@ Ints = NDArray[np.int64]
 
 LEVELS = ("department", "category", "product_type", "sku", "series")
 EFFECT_SD = 0.3  # prior guess of the standard deviation of a level's effects
-EFFECT_NODES = 8.0  # the weight of that guess, in nodes
+EFFECT_NODES = 6.0  # the weight of that guess, in nodes
 EM_STEPS = 30
 NO_EFFECT_SD = 1e-4  # of a level whose nodes are the same as those of the level above
 
