@@ -69,8 +69,11 @@ def test_a_quote_names_no_model_and_fits_the_schema(worker):
 def test_no_offer_is_personal_and_no_discount_is_announced(home):
     write_list_prices(home, BOOK.assign(lowest_30d=600))  # above the list price
     quote = Worker(home).quote(customer_id="ann", consent=True)
-    assert not quote["personalised"]
-    assert (quote["lowest_30d"], quote["discount_from"]) == (600, None)
+    assert (quote["personalised"], quote["disclosure"], quote["discount_from"]) == (
+        False,
+        None,
+        None,
+    )
 
 
 def test_the_prices_of_the_first_champion_apply_at_once(worker, champion):
