@@ -107,9 +107,10 @@ def _elasticities_table(title: str, frame: Any, rows: int) -> Table:
 
 
 def frontier(as_of: AsOf = None) -> None:
-    """Show what each objective would charge and earn, and what more volume costs in profit.
+    """Compare the prices and profits of the objectives.
 
-    Uses the champion, or the newest response model before the first champion.
+    Shows what each objective would charge and earn, and what more volume costs in profit. Uses the
+    champion, or the newest response model before the first champion.
     """
     from pipelines.reports.frontier import frontier as run
 

@@ -14,7 +14,6 @@ from cli.demo.summary import prices
 from cli.reports import objectives_table
 from pipelines.reports.frontier import frontier
 from pricebook.config import Params
-from pricebook.errors import RegistryError
 from pricebook.files import read_json
 
 
@@ -83,11 +82,11 @@ def test_the_summary_of_the_demo_states_both_runs_and_their_intervals(report, pr
     assert "of today's; 90 % interval" in text
 
 
-def test_without_costs_no_objective_changes_a_price(promoted, params, monkeypatch):
+def test_without_costs_every_price_is_the_list_price(promoted, params, monkeypatch):
     def without_costs(name, settings, columns=None):
         book = pd.read_parquet(settings.features / f"{name}.parquet", columns=columns)
         return book.assign(unit_cost=np.nan) if name == "price_book" else book
 
     monkeypatch.setattr("pipelines.bundle.read_features", without_costs)
-    with pytest.raises(RegistryError, match="No listing has a unit cost and an elasticity"):
-        frontier(AS_OF, params, promoted)
+    for outcome in frontier(AS_OF, params, promoted)["outcomes"]:
+        assert (outcome["at_list"], outcome["below"], outcome["units"]) == (1, 0, 0)

@@ -12,7 +12,6 @@ import numpy as np
 
 from pipelines.bundle import price_book
 from pricebook.config import Objective, Params, Settings
-from pricebook.errors import RegistryError
 from pricebook.files import atomic_dir, write_json
 from pricebook.money import Floats
 
@@ -65,6 +64,8 @@ def frontier(as_of: date, params: Params, settings: Settings) -> dict[str, Any]:
         `outcomes` (one per objective, that of params first), `personal` (by segment, the share of
         listings with a lower personal price), `frontier` (points) and `folder`.
 
+    A shop without costs gets a report in which every price is the list price.
+
     Raises:
         RegistryError: no response model was trained.
         EmptyHistory: there are no features.
@@ -75,11 +76,6 @@ def frontier(as_of: date, params: Params, settings: Settings) -> dict[str, Any]:
     listed, book = price_book(responses, history, params, settings)
     compared: list[Objective] = list(dict.fromkeys([_name(params.objective), *COMPARED]))
     pricing = _Pricing(listed, book, responses.elasticities, params)
-    if not book.rows.priced.any():
-        raise RegistryError(
-            "No listing has a unit cost and an elasticity, so no objective changes a price. "
-            f"Received: {len(listed)} listings"
-        )
     outcomes = [pricing.outcome(params.objective if n == 0 else o) for n, o in enumerate(compared)]
     points = pricing.frontier()
     folder = settings.state / FOLDER
@@ -125,12 +121,13 @@ class _Pricing:
         decisions = self._decisions(objective)
         modelled = np.flatnonzero(self.listed["modelled"].to_numpy(bool))
         wanted = [_wanted(decisions[row]) for row in modelled]
+        count = max(len(modelled), 1)  # a shop may have nothing to model, or no costs
         lower = [n for n, row in enumerate(modelled) if _is_lower(decisions[row])]
         cut = [1 - decisions[modelled[n]].price / decisions[modelled[n]].ceiling for n in lower]
         return Outcome(
             _name(objective),
-            at_list=1 - float(np.mean([price < 1 for price in wanted])),
-            below=len(lower) / len(modelled),
+            at_list=1 - sum(price < 1 for price in wanted) / count,
+            below=len(lower) / count,
             from_model=float(np.mean([wanted[n] < 1 for n in lower])) if lower else 1.0,
             reduction=float(np.median(cut)) if cut else 0.0,
             **self._changes(np.array([decision.price for decision in decisions], float)),
@@ -167,7 +164,7 @@ class _Pricing:
         for segment in sorted(set(self.elasticities["segment"]) - {EVERYONE}):
             own = self._decisions(objective, segment)
             lower = [a.price < b.price for a, b in zip(own, public, strict=True)]
-            shares[segment] = float(np.array(lower)[modelled].mean())
+            shares[segment] = float(np.array(lower)[modelled].sum()) / max(int(modelled.sum()), 1)
         return shares
 
     def frontier(self) -> list[Any]:
