@@ -59,7 +59,7 @@ def show(
 
 @app.command()
 def rebuild() -> None:
-    """Build the history of public prices again from the quote log.
+    """Rebuild the public prices from the quote log.
 
     Prior prices of discounts come from it. Restart the service afterwards.
     """

@@ -106,8 +106,7 @@ def test_a_bundle_holds_the_digits_and_the_demo_shows_major_units(tmp_path, case
     params, _ = write_shop(tmp_path, case)
     bundle = tmp_path / "bundle"
     bundle.mkdir()
-    verdict = {"id": "v", "as_of": "2025-04-07", "challenger": {"demand": "1", "response": "1"}}
-    _write_description(bundle, verdict, params)
+    _write_description(bundle, "v", {"as_of": "2025-04-07", "models": {}}, params)
     description = read_json(bundle / "bundle.json")
     assert (description["currency"], description["minor_digits"]) == (case.currency, case.digits)
     shown = Money(description["currency"], description["minor_digits"])

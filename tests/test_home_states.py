@@ -110,9 +110,9 @@ def execute(database: Path, statement: str) -> None:
 
 
 def refuse(home: Settings) -> None:
-    """Turn the verdict of a home into a refusal."""
-    refusal = read_json(home.report("gate")) | {"passed": False, "refusals": ["bias: too high"]}
-    write_json(home.report("gate"), refusal)
+    """Turn the verdict of a home into a refusal of its first pair."""
+    refusal = {"passed": False, "refusals": ["bias: too high"], "champion": {}}
+    write_json(home.report("gate"), read_json(home.report("gate")) | refusal)
     execute(home.state / "ledger.db", "update verdicts set passed = 0")
 
 

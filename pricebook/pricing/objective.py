@@ -27,6 +27,7 @@ Ints = NDArray[np.int64]
 
 MARGINS = (0.1, 0.9)  # of a list price; a margin outside counts as the nearer end
 LOWEST_TERM = -60.0  # of a price at or below its marginal cost
+MAX_WEIGHT = 20.0  # of a row in an average, as a multiple of the median weight
 SHOP_ROWS = 10.0  # the shop's average counts as this many rows of a department
 PRICES = 33  # candidate prices of a row, evenly spaced in logs between floor and list price
 BISECTIONS = 60
@@ -97,7 +98,8 @@ def calibrated(rows: Rows) -> Floats:
     the list prices are above the optimum already, the long run is no reason to keep them. Weighted
     by revenue, 1 - m (|e| + term) is the effect on profit of raising all list prices of a
     department by the same share. The average sets this to 0, so its weights are the margins earned
-    at list prices. A loss leader or a product that nobody buys has next to no weight.
+    at list prices. A loss leader or a product that nobody buys has next to no weight, and no single
+    product a very large one.
 
     >>> rows = Rows(*(np.array([v]) for v in (-1.5, 100.0, 75.0, 80.0, 100.0, 1.0)), np.array([0]))
     >>> calibrated(rows).tolist()
@@ -109,6 +111,7 @@ def calibrated(rows: Rows) -> Floats:
     margin = np.clip(1 - rows.marginal_cost / rows.list_price, *MARGINS)
     implied = -(1 / margin + rows.elasticity)
     earned = margin * rows.list_price * rows.units
+    earned = np.minimum(earned, MAX_WEIGHT * np.median(earned[used]))
     shop = _average(implied[used], earned[used])
     terms = np.zeros(len(used))
     for department in np.unique(rows.department):
