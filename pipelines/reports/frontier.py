@@ -5,10 +5,12 @@ from __future__ import annotations
 import tempfile
 from dataclasses import asdict, dataclass
 from datetime import date
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipelines.bundle import price_book
 from pricebook.config import Objective, Params, Settings
@@ -119,11 +121,10 @@ class _Pricing:
     def outcome(self, objective: Objective) -> Outcome:
         """The public prices of an objective."""
         decisions = self._decisions(objective)
-        modelled = np.flatnonzero(self.listed["modelled"].to_numpy(bool))
-        wanted = [_wanted(decisions[row]) for row in modelled]
-        count = max(len(modelled), 1)  # a shop may have nothing to model, or no costs
-        lower = [n for n, row in enumerate(modelled) if _is_lower(decisions[row])]
-        cut = [1 - decisions[modelled[n]].price / decisions[modelled[n]].ceiling for n in lower]
+        wanted = [_wanted(decision) for decision in decisions]
+        count = max(len(decisions), 1)  # a shop may have nothing to model, or no costs
+        lower = [n for n, decision in enumerate(decisions) if decision.price < decision.ceiling]
+        cut = [1 - decisions[n].price / decisions[n].ceiling for n in lower]
         return Outcome(
             _name(objective),
             at_list=1 - sum(price < 1 for price in wanted) / count,
@@ -133,8 +134,13 @@ class _Pricing:
             **self._changes(np.array([decision.price for decision in decisions], float)),
         )
 
-    def _changes(self, prices: Floats) -> dict[str, float]:
-        priced = self.book.rows.priced
+    @cached_property
+    def _modelled(self) -> NDArray[np.bool_]:
+        return np.asarray(self.listed["modelled"].to_numpy(bool))
+
+    def _changes(self, modelled_prices: Floats) -> dict[str, float]:
+        priced, prices = self.book.rows.priced, self.book.rows.list_price.copy()
+        prices[self._modelled] = modelled_prices
         short_run = self.book.rows.take(priced)
         long_run = short_run.in_the_long_run(self.book.calibrated[priced])
         profit, units, revenue, index = _relative(long_run, prices[priced])
@@ -147,10 +153,11 @@ class _Pricing:
         }
 
     def _decisions(self, objective: Objective, segment: str | None = None) -> list[Decision]:
+        """The decision for each modelled listing; all others sell at their list price."""
         from models.objective import listings, public_decisions
         from models.response.segments import EVERYONE
 
-        book = self.listed.assign(long_run=self.book.long_run(objective))
+        book = self.listed.assign(long_run=self.book.long_run(objective))[self._modelled]
         limits = self.params.quote
         return public_decisions(listings(book), self.elasticities, limits, segment or EVERYONE)
 
@@ -159,12 +166,11 @@ class _Pricing:
         from models.response.segments import EVERYONE
 
         objective = self.params.objective
-        public, modelled = self._decisions(objective), self.listed["modelled"].to_numpy(bool)
-        shares = {}
+        public, shares = self._decisions(objective), {}
         for segment in sorted(set(self.elasticities["segment"]) - {EVERYONE}):
             own = self._decisions(objective, segment)
-            lower = [a.price < b.price for a, b in zip(own, public, strict=True)]
-            shares[segment] = float(np.array(lower)[modelled].sum()) / max(int(modelled.sum()), 1)
+            lower = sum(a.price < b.price for a, b in zip(own, public, strict=True))
+            shares[segment] = lower / max(len(public), 1)
         return shares
 
     def frontier(self) -> list[Any]:
@@ -182,10 +188,6 @@ def _wanted(decision: Decision) -> float:
     """The price that the model wants, relative to the list price; 1 if it has none."""
     prices = [reason.after for reason in decision.reasons if reason.rule == "model"]
     return prices[0] / decision.ceiling if prices else 1.0
-
-
-def _is_lower(decision: Decision) -> bool:
-    return decision.price < decision.ceiling
 
 
 def _relative(rows: Rows, prices: Floats) -> tuple[float, float, float, float]:
