@@ -126,7 +126,9 @@ class Decision:
         """This decision with one more reason, and with a new price if one is given."""
         after = self.price if price is None else price
         reason = Reason(rule, self.price, after, f"{rule}: {text}")
-        return replace(self, price=after, reasons=(*self.reasons, reason))
+        reasons = (*self.reasons, reason)
+        # `replace` would take five times as long, and every reason of every offer comes by here.
+        return Decision(after, self.floor, self.ceiling, reasons, self.choice)
 
 
 def decide_many(
@@ -314,4 +316,4 @@ def _explained(decision: Decision, prices: Sequence[int], trail: Sequence[Bound]
         for bound, (before, after) in zip(trail, pairwise(prices), strict=True)
         if before != after or bound.rule == "model"
     )
-    return replace(decision, price=prices[-1], reasons=reasons)
+    return Decision(prices[-1], decision.floor, decision.ceiling, reasons)
