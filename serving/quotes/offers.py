@@ -155,6 +155,25 @@ class Offers:
         listed = list_offers(terms, listings, rule, f"{because}; the list price applies")
         return self._with_prior_prices(keys, listed, listings, now)
 
+    def keep_recorded(
+        self, rows: Sequence[int], terms: Sequence[Terms], quoted: Sequence[RenderedOffer]
+    ) -> None:
+        """Keep cached offers whose price was recorded as public just now.
+
+        A record gives its row a new version. The offer that caused it stays the same: its prior
+        price counts from before the price that it changed. Without this, every sku would be decided
+        twice after a swap.
+        """
+        for row, row_terms, offer in zip(rows, terms, quoted, strict=True):
+            version, cached = self._cache.get((row, row_terms), NOT_CACHED)
+            place = self.bundle.places[row]
+            public = self.public_prices.get(place)
+            if not offer.new_price or cached is not offer or public is None:
+                continue
+            if public.price == offer.price:
+                settled = (version[0], self._public_version(place, 0))
+                self._cache[row, row_terms] = settled, replace(offer, new_price=False)
+
     def _version(self, row: int) -> Version:
         place = self.bundle.places[row]
         return self._latest_values.version(*place), self._public_version(place, 0)

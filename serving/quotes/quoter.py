@@ -163,6 +163,7 @@ class Quoter:
         self._log(quotes, batch, self._shadow_prices(bundle, batch, terms), bundle)
         if changes := price_changes(offers, batch, rendered):
             offers.public_prices.add(changes, batch.now)
+            offers.keep_recorded(batch.rows, terms, rendered)
         self.count_issued(rendered)
         _report_model_failures(quotes)
         return quotes
