@@ -90,8 +90,8 @@ assumption about the shop, not an estimate of the model: no data of one shop can
 profit with and without it.
 
 **Changed since the version before**: the correction for errors in prices, the inferred deals, the wider
-interval of the pooled elasticity, and the long-run term. Elasticities of the default shop are about a
-quarter stronger, and most shops now get prices below list.
+interval of the pooled elasticity, and the long-run term. Elasticities of the default shop are about
+30 % stronger, and prices below list no longer come from the step limit.
 
 **Data**: the data of the demand model, and the orders of known shoppers by segment.
 
