@@ -134,6 +134,7 @@ def _bundle(market: Market, history: list[Week]) -> Bundle:
         rows={(sku, "all"): row for row, sku in enumerate(skus)},
         forecasts=Forecasts({}, {}),
         runtime=Elasticities(elasticities),
+        sold_since=[None] * count,
     )
 
 

@@ -108,6 +108,7 @@ def draw_shop(seed: int) -> Shop:
         rows={(sku, "all"): row for row, sku in enumerate(sku_names())},
         forecasts=Forecasts({}, {}),
         runtime=_fitted(seed, elasticity, list_price, rng),
+        sold_since=[None] * SKUS,
     )
     return Shop(seed, elasticity, segment, frequency, before, bundle)
 
