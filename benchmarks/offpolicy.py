@@ -17,7 +17,7 @@ import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -27,9 +27,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from pydantic_core import to_json
-from rich.console import Console
 
-from benchmarks.inputs.simulated import Floats, Week, panel, play, seed_range, sku_names
+from benchmarks.inputs.bundles import simulated_bundle
+from benchmarks.inputs.simulated import (
+    Floats,
+    Week,
+    each_seed,
+    panel,
+    play,
+    seed_range,
+    sku_names,
+)
 from benchmarks.report import Bar, Plot, print_result, write_result
 from models.runtime import Series
 from pricebook.config import Experiment, Quote, Response
@@ -49,7 +57,7 @@ from pricebook.pricing.offpolicy import (
 from pricebook.pricing.quote import Terms, offers
 from pricebook.simulation.market import Market, Spec
 from serving.http.schemas import QuoteRequest
-from serving.quotes.bundle import LABELS, Bundle, Forecasts, Manifest
+from serving.quotes.bundle import Bundle
 from serving.quotes.offers import Offers
 from serving.quotes.quoter import Quoter
 from serving.quotes.signing import KeyRing
@@ -111,31 +119,14 @@ def draw_shop(seed: int) -> Shop:
 def _bundle(market: Market, history: list[Week]) -> Bundle:
     from models.response import model as response
 
-    count, skus, seed = market.spec.skus, sku_names(market), market.spec.seed
+    seed = market.spec.seed
     no_shoppers = pd.DataFrame(columns=["sku", "zone", "segment", "period", "units"])
     fitted = response.fit(panel(market, history, "all"), no_shoppers, Response(), seed).by_sku()
     elasticities = dict(zip(fitted["sku"], fitted["elasticity"], strict=True))
     experiment = Experiment(control=0.1, explore=0.5, reach=10, temperature=1.0, salt=str(seed))
     limits = Quote(max_step=0.5, max_markdown=0.5, max_batch=100_000, experiment=experiment)
-    manifest = Manifest(
-        models={"response": {"version": seed}},
-        as_of=date(2026, 1, 5),
-        currency="USD",
-        minor_digits=2,
-        grain="week",
-        horizon=WEEKS,
-        quote=limits,
-        built_from=f"market {seed}",
-    )
-    return Bundle(
-        manifest,
-        _listings(market, history),
-        labels={name: [""] * count for name in LABELS},
-        rows={(sku, "all"): row for row, sku in enumerate(skus)},
-        forecasts=Forecasts({}, {}),
-        runtime=Elasticities(elasticities),
-        sold_since=[None] * count,
-    )
+    listings = _listings(market, history)
+    return simulated_bundle(listings, limits, Elasticities(elasticities), "market", seed)
 
 
 def _listings(market: Market, history: list[Week]) -> Listings:
@@ -334,11 +325,7 @@ def bars(table: Sequence[dict[str, Any]]) -> list[Bar]:
 
 def main() -> None:
     seeds = seed_range(__doc__, SEEDS)
-    results = []
-    with Console(stderr=True).status("") as status:
-        for seed in seeds:
-            status.update(f"market {seed}")
-            results.append(run_market(seed))
+    results = each_seed(seeds, "market", run_market)
     table = rows(results)
     title = (
         f"Off-policy estimates of the profit of the cheapest price, from {len(seeds)} quote logs"

@@ -2,8 +2,8 @@
 
 The service appends a line when it first quotes a public price that differs from the one before, so
 that it need not read the quote log of months at each start. All workers append to the same file of
-a day. So all read the changes in the same order, and agree. `pipelines.public_prices` writes the
-summary, and can write it again from the quote log, which remains the source of truth.
+a day. So all read the changes in the same order, and agree. `pipelines.reports.public_prices`
+writes the summary, and can write it again from the quote log, which remains the source of truth.
 
 The record is in the ledger package because the service and the stages read and write it.
 """

@@ -75,6 +75,11 @@ class Book:
         )
         return cls(rows, tuple(map(str, names)))
 
+    def unknown_departments(self, objective: Objective) -> tuple[str, ...]:
+        """The departments of a mapping that no row has, such as misspelt ones."""
+        named = set(objective) if isinstance(objective, dict) else set()
+        return tuple(sorted(named - set(self.departments)))
+
     def long_run(self, objective: Objective) -> Floats:
         """The long-run term of each row [n], 0 or below.
 

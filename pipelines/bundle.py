@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from models.objective import Book
     from models.registry import Registry
     from pipelines.evaluation.predictions import Responses
+
+log = logging.getLogger("pricebook.bundle")
 
 EXPORTED = ("response.tflite", "response.json")
 
@@ -125,5 +128,7 @@ def price_book(
     units = recent_units(history)
     lost = cannibalised(responses.elasticities, responses.cross, rows, units)
     book = Book.from_tables(rows, responses.elasticities, lost, units, params.quote)
+    if unknown := book.unknown_departments(params.objective):
+        log.warning("objective: no listing is of a department so named. Received: %s", unknown)
     long_run, public = book.long_run(params.objective), last_public_prices(rows, settings)
     return rows.assign(cannibalised=lost, long_run=long_run, public_price=public), book

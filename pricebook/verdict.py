@@ -37,8 +37,8 @@ NEXT_STEPS = {
         "changes. Against a champion, gate.response_margin can be raised."
     ),
     "backtested_profit": (
-        "Check the unit costs, and lower quote.max_step so that prices move less; or raise "
-        "gate.profit_margin."
+        "Check the unit costs and the objective, and lower quote.max_step so that prices move "
+        "less; or raise gate.profit_margin."
     ),
     "segment_regression": (
         "Check the recent orders of the departments that forecast worst; or raise "

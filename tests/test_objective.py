@@ -87,6 +87,14 @@ def test_a_small_department_follows_the_shop():
     assert abs(terms[-1] - np.median(terms)) < 0.2
 
 
+def test_rows_without_sales_do_not_take_the_weight_of_those_with_sales():
+    rows = shop(200)
+    unsold = replace(rows, units=np.where(np.arange(200) < 120, 0.0, rows.units))
+    elastic = np.where(np.arange(200) < 120, -2.9, -1.0)
+    terms = objective.calibrated(replace(unsold, elasticity=elastic))
+    assert terms == pytest.approx(np.full(200, 1 - 1 / 0.3), abs=1e-6)
+
+
 def test_loss_leaders_do_not_decide_the_term():
     rows = shop(200)
     leaders = rows.marginal_cost.copy()
@@ -139,6 +147,11 @@ def test_a_number_is_the_term_of_every_row():
 
 def test_a_mapping_gives_each_department_its_term():
     assert book().long_run({"TOYS": -2.0}).tolist() == [0.0, -2.0]
+
+
+def test_a_misspelt_department_is_named():
+    assert book().unknown_departments({"TOYS": -2.0, "FOD": -1.0}) == ("FOD",)
+    assert book().unknown_departments("calibrated") == ()
 
 
 def test_profit_counts_no_later_sales():

@@ -16,7 +16,7 @@ class Pair(Service):
     """A service of two workers."""
 
     def connections(self):
-        """A connection to each worker, told apart by the quote log that the worker writes."""
+        """A connection to each worker. The quote log that it writes identifies a worker."""
         by_log = {}
         for _ in range(MAX_CONNECTIONS):
             http = httpx.Client(base_url=self.http.base_url, timeout=10)

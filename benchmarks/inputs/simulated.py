@@ -7,15 +7,19 @@ where it expects to sell. So price, promotion and season are confounded, as in r
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from rich.console import Console
 
 from pricebook.simulation.market import Market, Offer, Spec, State, Totals
 
 Floats = NDArray[np.float64]
+Result = TypeVar("Result")
 
 OPENING = "2023-01-02"
 WARM_UP = 8  # first weeks, which are dropped: stock and competitors are not yet stable
@@ -200,3 +204,13 @@ def seed_range(description: str | None, many: int) -> range:
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     arguments = parser.parse_args()
     return range(arguments.first, arguments.first + arguments.seeds)
+
+
+def each_seed(seeds: range, name: str, run: Callable[[int], Result]) -> list[Result]:
+    """The result of `run` for each seed. The terminal shows which one is running."""
+    results = []
+    with Console(stderr=True).status("") as status:
+        for seed in seeds:
+            status.update(f"{name} {seed}")
+            results.append(run(seed))
+    return results

@@ -7,9 +7,8 @@ The first four are not counted, because a shopper notices a price level only aft
 The segments differ in price sensitivity, and low prices bring shoppers back (see `shop.py`).
 The estimate compares the profit per shopper of the two arms in the quote log, for the segments that
 have personal offers. The truth is the expected profit of the same shoppers if all of them were in
-one arm. Gains are shares of the true profit with public offers. In a shop in which the response
-model finds no segment with an elasticity of its own, there are no personal offers, and it is left
-out.
+one arm. Gains are shares of the true profit with public offers. If the response model finds no
+segment with its own elasticity, the shop has no personal offers. Such a shop is left out.
 """
 
 from __future__ import annotations
@@ -25,9 +24,8 @@ from typing import Any
 
 import numpy as np
 from pydantic_core import from_json
-from rich.console import Console
 
-from benchmarks.inputs.simulated import Floats, seed_range
+from benchmarks.inputs.simulated import Floats, each_seed, seed_range
 from benchmarks.offpolicy import order_line
 from benchmarks.personal.shop import (
     DAYS,
@@ -238,11 +236,7 @@ def bars(results: Sequence[Result]) -> list[Bar]:
 
 def main() -> None:
     seeds = seed_range(__doc__, SEEDS)
-    results = []
-    with Console(stderr=True).status("") as status:
-        for seed in seeds:
-            status.update(f"shop {seed}")
-            results.append(run_shop(seed))
+    results = each_seed(seeds, "shop", run_shop)
     with_offers = [result for result in results if result is not None]
     report(seeds, with_offers)
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
 from functools import cached_property
 from typing import Any
 
@@ -18,12 +17,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from benchmarks.inputs.bundles import simulated_bundle
 from benchmarks.inputs.simulated import Floats
 from models.runtime import Series
 from pricebook.config import Experiment, Personal, Quote, Response
 from pricebook.pricing.decision import Listings
 from pricebook.pricing.quote import Terms, offers
-from serving.quotes.bundle import LABELS, Bundle, Forecasts, Manifest
+from serving.quotes.bundle import LABELS, Bundle
 
 SKUS, SHOPPERS, HISTORY, DAYS = 40, 4_000, 104, 7
 RUN_IN, WEEKS = 4, 12  # weeks of the experiment that are not counted, and all of its weeks
@@ -101,15 +101,9 @@ def draw_shop(seed: int) -> Shop:
     segment = rng.choice(len(SEGMENTS), SHOPPERS, p=SHARES)
     frequency = 1.5 * rng.gamma(4, 0.25, SHOPPERS)
     before = rng.poisson(BEFORE * frequency).astype(float)
-    bundle = Bundle(
-        _manifest(seed),
-        _listings(list_price, rng),
-        labels={name: [""] * SKUS for name in LABELS},
-        rows={(sku, "all"): row for row, sku in enumerate(sku_names())},
-        forecasts=Forecasts({}, {}),
-        runtime=_fitted(seed, elasticity, list_price, rng),
-        sold_since=[None] * SKUS,
-    )
+    listings = _listings(list_price, rng)
+    runtime = _fitted(seed, elasticity, list_price, rng)
+    bundle = simulated_bundle(listings, _limits(seed), runtime, "shop", seed)
     return Shop(seed, elasticity, segment, frequency, before, bundle)
 
 
@@ -117,23 +111,13 @@ def sku_names() -> list[str]:
     return [f"A{1000 + number}" for number in range(SKUS)]
 
 
-def _manifest(seed: int) -> Manifest:
-    limits = Quote(
+def _limits(seed: int) -> Quote:
+    return Quote(
         max_step=0.5,
         max_batch=100_000,
         experiment=Experiment(public=0.5, salt=str(seed)),
         # Neither binds, so that the arms have the prices whose true value is computed.
         personal=Personal(budget=1.0, max_offers=1_000_000),
-    )
-    return Manifest(
-        models={"response": {"version": seed}},
-        as_of=date(2026, 1, 5),
-        currency="USD",
-        minor_digits=2,
-        grain="week",
-        horizon=WEEKS,
-        quote=limits,
-        built_from=f"shop {seed}",
     )
 
 

@@ -21,9 +21,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 
-from benchmarks.inputs.simulated import seed_range
+from benchmarks.inputs.simulated import each_seed, seed_range
 from benchmarks.profit import ours, rivals
 from benchmarks.profit.oracle import oracles
 from benchmarks.profit.shop import WEEKS, Shop, best, draw_shop, run
@@ -131,11 +130,11 @@ def bars(name: str, table: Sequence[dict[str, Any]]) -> list[Bar]:
 def main() -> None:
     seeds = seed_range(__doc__, SEEDS)
     for name, title_format in TITLES.items():
-        results = []
-        with Console(stderr=True).status("") as status:
-            for seed in seeds:
-                status.update(f"{name}, market {seed}")
-                results.append(every_policy(draw_shop(seed, name == WITH)))
+        results = each_seed(
+            seeds,
+            f"{name}, market",
+            lambda seed, name=name: every_policy(draw_shop(seed, name == WITH)),
+        )
         table = rows(results)
         title = title_format.format(weeks=WEEKS, markets=len(seeds))
         targets = bars(name, table)

@@ -27,7 +27,7 @@ Ints = NDArray[np.int64]
 
 MARGINS = (0.1, 0.9)  # of a list price; a margin outside counts as the nearer end
 LOWEST_TERM = -60.0  # of a price at or below its marginal cost
-MAX_WEIGHT = 20.0  # of a row in an average, as a multiple of the median weight
+MAX_WEIGHT = 20.0  # of a row in an average, as a multiple of the median weight above 0
 SHOP_ROWS = 10.0  # the shop's average counts as this many rows of a department
 PRICES = 33  # candidate prices of a row, evenly spaced in logs between floor and list price
 BISECTIONS = 60
@@ -110,8 +110,7 @@ def calibrated(rows: Rows) -> Floats:
         return np.zeros(len(used))
     margin = np.clip(1 - rows.marginal_cost / rows.list_price, *MARGINS)
     implied = -(1 / margin + rows.elasticity)
-    earned = margin * rows.list_price * rows.units
-    earned = np.minimum(earned, MAX_WEIGHT * np.median(earned[used]))
+    earned = _limited(margin * rows.list_price * rows.units, used)
     shop = _average(implied[used], earned[used])
     terms = np.zeros(len(used))
     for department in np.unique(rows.department):
@@ -120,6 +119,12 @@ def calibrated(rows: Rows) -> Floats:
         total = own.size * _average(own, weight) if own.size else 0.0
         terms[members] = (total + SHOP_ROWS * shop) / (own.size + SHOP_ROWS)
     return np.minimum(terms, 0.0)
+
+
+def _limited(weight: Floats, used: NDArray[np.bool_]) -> Floats:
+    """Weights of at most `MAX_WEIGHT`. Many rows without sales do not lower this limit to 0."""
+    sold = weight[used & (weight > 0)]
+    return np.minimum(weight, MAX_WEIGHT * np.median(sold)) if sold.size else weight
 
 
 def _average(values: Floats, weight: Floats) -> float:

@@ -144,15 +144,9 @@ class Quoter:
     ) -> list[LockedQuote]:
         """New quotes: decided, logged and counted."""
         bundle, terms = offers.bundle, self._terms(offers.bundle, batch)
-        if stop_reason is not None:
+        if fallback := _fallback(stop_reason, offers.why_list_price, store_problem):
             keys = list(zip(batch.rows, terms, strict=True))
-            rendered = offers.at_list_price(keys, "kill_switch", stop_reason, batch.now)
-        elif offers.why_list_price:
-            keys = list(zip(batch.rows, terms, strict=True))
-            rendered = offers.at_list_price(keys, "no_champion", offers.why_list_price, batch.now)
-        elif store_problem:
-            keys = list(zip(batch.rows, terms, strict=True))
-            rendered = offers.at_list_price(keys, "online_store", store_problem, batch.now)
+            rendered = offers.at_list_price(keys, *fallback, batch.now)
         else:
             self._add_purposes(bundle, batch, terms)
             rendered = self._offers(offers, batch.rows, terms, batch.now)
@@ -306,6 +300,17 @@ class Quoter:
             to_json({"sku": sku, "shopper": shopper}) if sku or shopper else b"null"
             for sku, shopper in features
         ]
+
+
+def _fallback(
+    stop_reason: str | None, why_list_price: str, store_problem: str
+) -> tuple[str, str] | None:
+    """The rule for which list prices are quoted, and why; None if prices are decided."""
+    if stop_reason is not None:
+        return "kill_switch", stop_reason
+    if why_list_price:
+        return "no_champion", why_list_price
+    return ("online_store", store_problem) if store_problem else None
 
 
 def _check_batch_size(requests: Sequence[QuoteRequest], bundle: Bundle) -> None:
